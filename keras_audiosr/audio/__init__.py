@@ -1,0 +1,1 @@
+"""Audio as NumPy arrays: `(time, channels)`, float32, in [-1, 1]."""

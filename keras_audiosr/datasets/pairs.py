@@ -1,0 +1,165 @@
+"""Manifests: JSON Lines that say what was ripped and what was paired with it.
+
+A track manifest (written by `rip`) has one `Track` a line, a pair manifest
+(written by `encode`) one `Pair`. Paths in both are relative to the manifest's
+folder and cannot leave it by `..`, so that a shelf can be moved as a whole.
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ..errors import ManifestError
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclasses.dataclass(frozen=True)
+class Track:
+    """One lossless track.
+
+    Attributes:
+        lossless: path of the FLAC file, relative to the manifest.
+        album: album name; splits go by it.
+        track: number within the album, from 1.
+        title: title, or the source's file name.
+        duration: seconds.
+        length: samples a channel.
+        sample_rate: Hz.
+        channels: number of audio channels.
+        md5: MD5 of the PCM samples, as FLAC's STREAMINFO defines it.
+        cutoff: Hz above which the source holds (almost) nothing.
+        source: path of the ripped file as it was given, for the record.
+    """
+
+    lossless: str
+    album: str
+    track: int
+    title: str
+    duration: float
+    length: int
+    sample_rate: int
+    channels: int
+    md5: str
+    cutoff: float
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """A lossless track and one lossy twin, aligned to the sample.
+
+    Attributes:
+        lossless, album, track, title, duration, length, sample_rate, channels, md5: as in `Track`.
+        lossy: path of the compressed file, relative to the manifest.
+        codec: what made it, such as `"mp3@64k"`; `"unknown"` for a file brought by the user.
+        encoder: what the encoder says of itself.
+        delay: samples by which the decoded lossy file lags behind its source; readers drop them.
+        decoder: `"any"` where every decoder yields the same samples, else the one to use (`"ffmpeg"`).
+    """
+
+    lossless: str
+    lossy: str
+    album: str
+    track: int
+    title: str
+    duration: float
+    length: int
+    sample_rate: int
+    channels: int
+    md5: str
+    codec: str
+    encoder: str
+    delay: int
+    decoder: str
+
+
+def _check_path(value: str, where: str) -> None:
+    if Path(value).is_absolute() or ".." in Path(value).parts:
+        raise ManifestError(f"paths in a manifest stay inside its folder; {where} has {value!r}; make it relative")
+
+
+def read_manifest(path, kind: type) -> list:
+    """Reads a manifest of `Track` or `Pair` lines.
+
+    Args:
+        path: the JSON Lines file.
+        kind: `Track` or `Pair`.
+
+    Raises:
+        ManifestError: missing, empty, not JSON Lines, fields missing or of the wrong type, or a
+            path that leaves the folder. Names the line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        verb = "rip" if kind is Track else "encode"
+        raise ManifestError(
+            f"a manifest of {kind.__name__.lower()}s is needed; {path} is no file; 'keras-audiosr {verb}' makes one"
+        )
+    entries = []
+    fields = dataclasses.fields(kind)
+    try:
+        # Not splitlines(): a title may hold U+2028, which is no line end in JSON Lines.
+        lines = path.read_text("utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ManifestError(f"a manifest is UTF-8 JSON Lines; {path}: {error}; make it again") from error
+    for number, line in enumerate(lines, start=1):
+        where = f"{path}:{number}"
+        if not line.strip():
+            continue
+        try:
+            found = json.loads(line)
+            values = {field.name: found[field.name] for field in fields}
+        except (ValueError, TypeError, KeyError) as error:
+            names = ", ".join(field.name for field in fields)
+            raise ManifestError(
+                f"each manifest line is a JSON object with {names}; {where}: {type(error).__name__} {error};"
+                " make it again"
+            ) from error
+        for field in fields:
+            value = values[field.name]
+            wanted = {str: "str", int: "int", float: "float"}[field.type]  # type: ignore[index]
+            allowed = (int, float) if field.type is float else (field.type,)
+            if not isinstance(value, allowed) or isinstance(value, bool):  # type: ignore[arg-type]
+                raise ManifestError(f"{field.name} must be {wanted}; {where} has {value!r}; make the manifest again")
+        _check_path(values["lossless"], where)
+        _check_path(values.get("lossy", ""), where)
+        entries.append(kind(**values))
+    if not entries:
+        raise ManifestError(
+            f"a manifest needs at least one line; {path} has none; see what was left out when it was made"
+        )
+    return entries
+
+
+def write_manifest(path, entries: Iterable) -> None:
+    """Writes `Track` or `Pair` entries, sorted by path, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    key = lambda entry: (entry.lossless, getattr(entry, "lossy", ""))  # noqa: E731 - used once, below
+    lines = [json.dumps(dataclasses.asdict(entry), ensure_ascii=False) for entry in sorted(entries, key=key)]
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial.write_text("".join(line + "\n" for line in lines), "utf-8")
+    os.replace(partial, path)
+
+
+def split_of(album: str, seed: int = 0, fractions: tuple[float, float] = (0.1, 0.0)) -> str:
+    """The split an album belongs to: a hash of its name, so new albums move no old one.
+
+    Args:
+        album: album name.
+        seed: another seed gives another assignment.
+        fractions: shares of `"validation"` and `"test"`, each in [0, 1), their sum below 1.
+
+    Returns:
+        `"train"`, `"validation"` or `"test"`.
+    """
+    digest = hashlib.sha256(f"{seed}:{album}".encode()).digest()
+    position = int.from_bytes(digest[:8], "big") / 2**64
+    validation, test = fractions
+    if position < validation:
+        return "validation"
+    return "test" if position < validation + test else "train"

@@ -1,0 +1,50 @@
+"""The exceptions this package raises on purpose.
+
+Each message is one line: the rule, what was received, the nearest fix. The
+command line prints it as it is and leaves with `exit_code`; no traceback
+reaches a user for something that a user can mend.
+"""
+
+__all__ = [
+    "ArtifactError",
+    "AudioFileError",
+    "AudioSRError",
+    "ManifestError",
+    "OutputExistsError",
+    "PairError",
+    "UsageError",
+]
+
+
+class AudioSRError(Exception):
+    """Base of every error a user can mend."""
+
+    exit_code = 1
+
+
+class UsageError(AudioSRError):
+    """An argument, option, preset or spec that cannot be understood."""
+
+    exit_code = 2
+
+
+class OutputExistsError(AudioSRError):
+    """The output is already there and nobody asked to replace it."""
+
+    exit_code = 3
+
+
+class AudioFileError(AudioSRError):
+    """A file that cannot be read, or written, as audio."""
+
+
+class ManifestError(AudioSRError):
+    """A manifest that is missing, malformed, or does not fit the request."""
+
+
+class PairError(AudioSRError):
+    """A lossy file that cannot be aligned with its lossless source."""
+
+
+class ArtifactError(AudioSRError):
+    """A checkpoint or exported model that is missing, damaged or unsuited."""

@@ -1,0 +1,43 @@
+"""Fixtures every test shares: small albums of music-like tones, made on the spot."""
+
+import numpy as np
+import pytest
+import soundfile
+
+
+def music(duration: float = 3.0, sample_rate: int = 44100, channels: int = 2, seed: int = 0) -> np.ndarray:
+    """Decaying chords over full-band noise bursts: array `(time, channels)` float32, peak 0.5.
+
+    Broad in spectrum and never periodic, so that a codec has something to remove and
+    alignment something to hold on to.
+    """
+    generator = np.random.default_rng(seed)
+    time = np.arange(int(duration * sample_rate)) / sample_rate
+    audio = np.zeros((time.size, channels))
+    for onset in np.arange(0.0, duration, 0.25):
+        age = np.clip(time - onset, 0.0, None)
+        envelope = np.where(time >= onset, np.exp(-6.0 * age), 0.0)
+        for frequency in 110.0 * 2.0 ** (generator.integers(0, 60, size=4) / 12.0):
+            pan = generator.uniform(0.3, 1.0, size=channels)
+            audio += 0.2 * pan * (envelope * np.sin(2 * np.pi * frequency * age))[:, None]
+        audio += 0.15 * (envelope**4)[:, None] * generator.standard_normal((time.size, channels))
+    return (0.5 * audio / np.abs(audio).max()).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def make_music():
+    """The function `music`, for tests that need their own lengths, rates or channels."""
+    return music
+
+
+@pytest.fixture(scope="session")
+def shelf(tmp_path_factory):
+    """Two "ripped discs": folders of 16-bit 44.1 kHz stereo FLAC, two tracks each."""
+    root = tmp_path_factory.mktemp("shelf")
+    for album in range(2):
+        folder = root / f"Album {album}"
+        folder.mkdir()
+        for track in range(2):
+            samples = music(seed=10 * album + track)
+            soundfile.write(folder / f"0{track + 1} Song.flac", samples, 44100, subtype="PCM_16")
+    return root

@@ -1,0 +1,101 @@
+"""Overlap-save: no seams, exact length, flat memory, silence kept."""
+
+import numpy as np
+import pytest
+
+from keras_audiosr.audio.framing import OverlapSave, SampleQueue, process_blocks
+from keras_audiosr.errors import UsageError
+
+CONTEXT = 64
+
+
+def smear(windows):
+    """A "network" that looks 64 samples to each side, and whose window edges are poisoned to that depth."""
+    kernel = np.random.default_rng(1).standard_normal(2 * CONTEXT + 1) / 16
+    output = np.stack([np.convolve(window[:, 0], kernel, "same") for window in windows])[:, :, None]
+    output[:, :CONTEXT] = output[:, -CONTEXT:] = 1e6
+    return output.astype(np.float32)
+
+
+def run(signal, window_length, block_length=1000, predict=smear):
+    blocks = [signal[start : start + block_length] for start in range(0, len(signal), block_length)]
+    processor = OverlapSave(predict, window_length, CONTEXT, signal.shape[1])
+    parts = list(process_blocks(processor, blocks))
+    return np.concatenate(parts) if parts else signal[:0]
+
+
+def noise(length, channels=2):
+    return np.random.default_rng(0).standard_normal((length, channels)).astype(np.float32)
+
+
+@pytest.mark.parametrize("window_length", [129, 130, 200, 1024, 30_000])
+def test_equals_the_whole_signal_whatever_the_window(window_length):
+    signal = noise(5000)
+    padded = np.pad(signal, ((CONTEXT, CONTEXT), (0, 0)))
+    whole = np.stack([smear(padded[None, :, [c]])[0, CONTEXT:-CONTEXT, 0] for c in range(2)], axis=1)
+    restored = run(signal, window_length)
+    assert restored.shape == signal.shape
+    # 1e-5 of full scale is -100 dB.
+    np.testing.assert_allclose(restored, whole, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("length", [0, 1, 2, 63, 64, 65, 127, 896, 897, 1793])
+@pytest.mark.parametrize("block_length", [1, 77, 5000])
+def test_length_is_exact(length, block_length):
+    assert run(noise(length, 1), 1024, block_length).shape == (length, 1)
+
+
+def test_block_sizes_do_not_matter():
+    signal = noise(5000)
+    np.testing.assert_array_equal(run(signal, 512, 1), run(signal, 512, 5000))
+
+
+def test_channels_are_independent():
+    signal = noise(3000)
+    np.testing.assert_array_equal(run(signal, 512)[:, ::-1], run(np.ascontiguousarray(signal[:, ::-1]), 512))
+
+
+@pytest.mark.parametrize("window_length", [200, 1024])
+def test_digital_silence_stays_and_never_reaches_the_model(window_length):
+    seen = []
+
+    def offset(windows):
+        seen.append(windows.any(axis=(1, 2)).all())
+        return windows + np.float32(0.25)
+
+    signal = noise(9000, 2)
+    signal[2000:7000, 0] = 0.0
+    signal[:, 1] = 0.0
+    restored = run(signal, window_length, predict=offset)
+    assert all(seen)
+    assert not restored[:, 1].any()
+    # Nothing to hear within the context of these samples, whatever window they fell into.
+    assert not restored[2000 + CONTEXT : 7000 - CONTEXT, 0].any()
+    assert restored[2000 + CONTEXT - 1, 0] == 0.25
+    assert restored[7000 - CONTEXT, 0] == 0.25
+
+
+def test_buffers_stay_one_window_long():
+    processor = OverlapSave(smear, 512, CONTEXT, 1)
+    given = returned = 0
+    for length in (10, 1000, 3, 700, 50_000):
+        returned += len(processor.push(noise(length, 1)))
+        given += length
+        assert 0 <= given - returned <= 512
+    assert returned + len(processor.finish()) == given
+
+
+def test_window_without_centre_is_refused():
+    with pytest.raises(UsageError, match=r"above 2 \* context; received 128 and 64"):
+        OverlapSave(smear, 128, 64, 1)
+
+
+def test_sample_queue_gives_any_length():
+    queue = SampleQueue(1)
+    signal = noise(100, 1)
+    for start in range(0, 100, 7):
+        queue.put(signal[start : start + 7])
+    taken = [queue.take(length) for length in (0, 1, 50, 30, 40)]
+    assert [len(part) for part in taken] == [0, 1, 50, 30, 19]
+    np.testing.assert_array_equal(np.concatenate(taken), signal)
+    assert len(queue) == 0
