@@ -1,0 +1,50 @@
+"""keras_audiosr: music restoration with TensorFlow and Keras.
+
+A shelf of lossless albums becomes tracks (`rip`), tracks become lossy twins
+aligned to the sample (`encode`), pairs become windows (`datasets`, `window`), a
+residual network learns the way back (`train`), is measured against the untouched
+file (`evaluate`), becomes a SavedModel and a TFLite file (`export`), and gives a
+lossy file its sound back (`restore`).
+
+Names are imported on first use, so `import keras_audiosr` needs no TensorFlow.
+"""
+
+import importlib
+import sys
+import types
+
+__version__ = "0.1.0"
+
+_VERBS = ("rip", "encode", "window", "train", "evaluate", "export", "restore")
+_PUBLIC = {
+    **{verb: f".{verb}" for verb in _VERBS},
+    "build_dataset": ".datasets",
+    "build_model": ".models",
+    "list_presets": ".presets",
+    "load_preset": ".presets",
+    "load_runner": ".runners",
+}
+
+__all__ = sorted(_PUBLIC)
+
+
+class _Package(types.ModuleType):
+    """Keeps a verb's name on its function: importing the verb's module would put the module in its place."""
+
+    def __setattr__(self, name: str, value) -> None:
+        if name in _VERBS and isinstance(value, types.ModuleType):
+            value = getattr(value, name)
+        super().__setattr__(name, value)
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+sys.modules[__name__].__class__ = _Package

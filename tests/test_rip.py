@@ -1,0 +1,606 @@
+"""`rip` on shelves made on the spot: identical samples, tags, names, second runs, interrupts, bad files."""
+
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mutagen.flac
+import mutagen.id3
+import mutagen.wave
+import numpy as np
+import pytest
+import soundfile
+
+from keras_audiosr.audio.ffmpeg import run_ffmpeg
+from keras_audiosr.audio.files import read
+from keras_audiosr.datasets.pairs import Track, read_manifest
+from keras_audiosr.errors import AudioFileError, ManifestError, UsageError
+from keras_audiosr.rip import rip
+
+# The name keras_audiosr.rip is the function's.
+rip_module = importlib.import_module("keras_audiosr.rip")
+
+
+def integers(bits: int, length: int = 30000, channels: int = 2, seed: int = 0) -> np.ndarray:
+    """Random samples over the whole range of `bits`, both ends included: int32 `(time, channels)`."""
+    top = 1 << (bits - 1)
+    samples = np.random.default_rng(seed).integers(-top, top, (length, channels), dtype=np.int64)
+    samples[0], samples[1] = -top, top - 1
+    return samples.astype(np.int32)
+
+
+def write(path: Path, samples: np.ndarray, bits: int, subtype: str, rate: int = 44100) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = "AIFF" if path.suffix.lower().startswith(".aif") else path.suffix[1:].upper()
+    soundfile.write(path, samples << (32 - bits), rate, subtype=subtype, format=kind)
+
+
+def expected_md5(samples: np.ndarray, bits: int) -> str:
+    """FLAC's MD5, by its definition: signed little-endian integers of whole bytes, interleaved."""
+    raw = b"".join(int(value).to_bytes(bits // 8, "little", signed=True) for value in samples.reshape(-1))
+    return hashlib.md5(raw).hexdigest()
+
+
+def ffmpeg_md5(path: Path, codec: str) -> str:
+    done = run_ffmpeg("-i", f"file:{path}", "-c:a", codec, "-f", "md5", "-")
+    assert done.returncode == 0, done.stderr
+    return done.stdout.decode().strip()
+
+
+def leftovers(out: Path) -> list[Path]:
+    return [path for path in out.rglob("*") if "partial" in path.name]
+
+
+@pytest.mark.parametrize(
+    ("name", "subtype", "bits"),
+    [
+        ("a.wav", "PCM_U8", 8),
+        ("a.wav", "PCM_16", 16),
+        ("a.wav", "PCM_24", 24),
+        ("a.aiff", "PCM_S8", 8),
+        ("a.AIF", "PCM_16", 16),
+        ("a.aiff", "PCM_24", 24),
+        ("a.flac", "PCM_S8", 8),
+        ("a.flac", "PCM_16", 16),
+        ("a.flac", "PCM_24", 24),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 2, 6])
+def test_samples_are_identical(tmp_path, name, subtype, bits, channels):
+    samples = integers(bits, channels=channels, length=9000)
+    write(tmp_path / "Disc" / name, samples, bits, subtype)
+    report = rip(tmp_path / "Disc", tmp_path / "out")
+    assert not report.failed
+    (track,) = report.tracks
+    made = tmp_path / "out" / track.lossless
+    wanted = expected_md5(samples, bits)
+    assert track.md5 == wanted == f"{mutagen.flac.FLAC(made).info.md5_signature:032x}"
+    decoded, rate = soundfile.read(made, dtype="int32", always_2d=True)
+    np.testing.assert_array_equal(decoded >> (32 - bits), samples)
+    assert (track.sample_rate, track.channels, track.length, rate) == (44100, channels, 9000, 44100)
+    codec = {8: "pcm_u8", 16: "pcm_s16le", 24: "pcm_s24le"}[bits]
+    assert ffmpeg_md5(made, codec) == ffmpeg_md5(tmp_path / "Disc" / name, codec)
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+def test_wide_files_that_24_bits_hold_exactly_are_taken(tmp_path, bits):
+    samples = integers(bits)
+    write(tmp_path / "D" / "int.wav", samples, bits, "PCM_32")
+    for subtype in ("FLOAT", "DOUBLE"):
+        soundfile.write(tmp_path / "D" / f"{subtype}.wav", samples / 2.0 ** (bits - 1), 44100, subtype=subtype)
+    report = rip(tmp_path / "D", tmp_path / "out")
+    assert not report.failed
+    assert [track.md5 for track in report.tracks] == 3 * [expected_md5(samples, bits)]
+
+
+@pytest.mark.parametrize("value", [1e-9, 1.0, -1.5, np.nan, np.inf, 0.1])
+def test_float_files_beyond_24_bits_are_refused(tmp_path, value):
+    samples = np.zeros((1000, 1))
+    samples[500] = value
+    soundfile.write(tmp_path / "f.wav", samples, 44100, subtype="DOUBLE")
+    report = rip(tmp_path / "f.wav", tmp_path / "out")
+    (reason,) = report.failed.values()
+    assert "24 bits" in reason and "\n" not in reason
+    assert not report.made and not list((tmp_path / "out").rglob("*.flac"))
+
+
+def test_full_32_bit_integers_are_refused(tmp_path):
+    soundfile.write(tmp_path / "f.wav", np.full((1000, 1), 12345, np.int32), 44100, subtype="PCM_32")
+    assert "24 bits" in next(iter(rip(tmp_path / "f.wav", tmp_path / "out").failed.values()))
+
+
+def test_a_shelf_gives_albums_numbers_titles_and_a_manifest(shelf, tmp_path):
+    report = rip(shelf, tmp_path / "out")
+    assert report.made == [track.lossless for track in report.tracks] and len(report.made) == 4
+    assert [(track.album, track.track, track.title) for track in report.tracks] == [
+        ("Album 0", 1, "01 Song"), ("Album 0", 2, "02 Song"), ("Album 1", 1, "01 Song"), ("Album 1", 2, "02 Song"),
+    ]  # fmt: skip
+    assert report.tracks[0].lossless == "Album 0/01 Song.flac"
+    assert read_manifest(report.manifest, Track) == report.tracks
+    assert report.tracks[0].duration == 3.0 and report.tracks[0].cutoff > 20000
+    # A FLAC that proves itself is copied byte for byte.
+    assert (tmp_path / "out/Album 0/01 Song.flac").read_bytes() == (shelf / "Album 0/01 Song.flac").read_bytes()
+    assert not leftovers(tmp_path / "out")
+
+
+def test_tags_name_the_track_and_are_kept(tmp_path):
+    write(tmp_path / "rips" / "x.wav", integers(16), 16, "PCM_16")
+    file = mutagen.wave.WAVE(tmp_path / "rips" / "x.wav")
+    file.add_tags()
+    for frame in (
+        mutagen.id3.TALB(3, ["AC/DC: \u00e9t\u00e9?"]), mutagen.id3.TIT2(3, ["../../Up"]), mutagen.id3.TRCK(3, ["7/9"]),
+        mutagen.id3.TSSE(3, ["encoder"]), mutagen.id3.APIC(3, "image/png", 3, "", b"\x89PNGdata"),
+    ):  # fmt: skip
+        file.tags.add(frame)
+    file.save()
+    (track,) = rip(tmp_path / "rips", tmp_path / "out").tracks
+    assert (track.album, track.track, track.title) == ("AC/DC: été?", 7, "../../Up")
+    assert track.lossless == "AC_DC_ été_/07 .._.._Up.flac"
+    made = mutagen.flac.FLAC(tmp_path / "out" / track.lossless)
+    assert dict(made) == {"album": ["AC/DC: été?"], "title": ["../../Up"], "tracknumber": ["7"], "tracktotal": ["9"]}
+    assert made.pictures[0].data == b"\x89PNGdata"
+
+
+@pytest.mark.parametrize(
+    ("title", "stem"),
+    [
+        ("..", "07"),
+        ("CON", "07 CON"),
+        ("a\nb\0c\u2028d", "07 a bc d"),
+        ("7 Seconds", "07 7 Seconds"),
+        ("é" * 200, "07 " + "é" * 58),
+        (".hidden", "07 .hidden"),
+    ],
+)
+def test_names_are_safe(tmp_path, title, stem):
+    write(tmp_path / "rips" / "x.flac", integers(16), 16, "PCM_16")
+    file = mutagen.flac.FLAC(tmp_path / "rips" / "x.flac")
+    file["TITLE"], file["TRACKNUMBER"], file["ALBUM"] = [title], ["7"], ["-.."]
+    file.save()
+    (track,) = rip(tmp_path / "rips", tmp_path / "out").tracks
+    assert track.lossless == f"_-/{stem}.flac"
+    assert (tmp_path / "out" / track.lossless).is_file()
+    assert read_manifest(tmp_path / "out" / "tracks.jsonl", Track) == [track]
+
+
+def test_names_that_differ_in_case_only_do_not_collide(tmp_path):
+    for number, title in enumerate(["Song", "song", "SONG"]):
+        path = tmp_path / "rips" / f"{number}.flac"
+        write(path, integers(16, seed=number), 16, "PCM_16")
+        file = mutagen.flac.FLAC(path)
+        file["TITLE"], file["TRACKNUMBER"], file["ALBUM"] = [title], ["1"], ["A"]
+        file.save()
+    first = rip(tmp_path / "rips", tmp_path / "out", jobs=3)
+    assert first.made == ["A/01 SONG (3).flac", "A/01 Song.flac", "A/01 song (2).flac"]
+    for path in first.made:
+        (tmp_path / "out" / path).unlink()
+    assert rip(tmp_path / "rips", tmp_path / "out").made == first.made
+
+
+def test_discs_of_an_album_in_folders_are_one_album(tmp_path):
+    for disc in ("CD1", "CD 2"):
+        write(tmp_path / "shelf" / "Opera" / disc / "01 x.wav", integers(16, seed=len(disc)), 16, "PCM_16")
+    report = rip(tmp_path / "shelf", tmp_path / "out")
+    assert {track.album for track in report.tracks} == {"Opera"} and len(report.made) == 2
+
+
+def test_a_second_run_decodes_nothing(shelf, tmp_path, monkeypatch):
+    first = rip(shelf, tmp_path / "out")
+    manifest = (tmp_path / "out/tracks.jsonl").read_bytes()
+
+    def decode(*_):
+        raise AssertionError("decoded")
+
+    monkeypatch.setattr(rip_module, "inspect", decode)
+    monkeypatch.setattr("keras_audiosr.datasets.ripped.holds", decode)
+    second = rip(shelf, tmp_path / "out")
+    assert (second.made, sorted(second.kept), second.failed) == ([], first.made, {})
+    assert second.tracks == first.tracks
+    assert (tmp_path / "out/tracks.jsonl").read_bytes() == manifest
+
+
+@pytest.mark.parametrize("harm", ["missing", "truncated", "flipped", "emptied", "other audio"])
+def test_a_missing_or_damaged_track_alone_is_made_again(shelf, tmp_path, harm):
+    first = rip(shelf, tmp_path / "out")
+    victim = tmp_path / "out" / first.made[1]
+    whole = victim.read_bytes()
+    if harm == "missing":
+        victim.unlink()
+    elif harm == "truncated":
+        victim.write_bytes(whole[: len(whole) // 2])
+    elif harm == "flipped":
+        victim.write_bytes(whole[:60000] + bytes([whole[60000] ^ 255]) + whole[60001:])
+    elif harm == "emptied":
+        victim.write_bytes(b"")
+    else:
+        shutil.copy(tmp_path / "out" / first.made[0], victim)
+    second = rip(shelf, tmp_path / "out")
+    assert second.made == [first.made[1]] and len(second.kept) == 3 and not second.failed
+    assert victim.read_bytes() == whole
+    assert second.tracks == first.tracks
+
+
+def test_a_retagged_track_is_kept(shelf, tmp_path):
+    first = rip(shelf, tmp_path / "out")
+    file = mutagen.flac.FLAC(tmp_path / "out" / first.made[0])
+    file["COMMENT"] = ["mine"]
+    file.save()
+    assert rip(shelf, tmp_path / "out").made == []
+    assert mutagen.flac.FLAC(tmp_path / "out" / first.made[0])["COMMENT"] == ["mine"]
+
+
+def test_a_changed_source_is_made_again(tmp_path):
+    write(tmp_path / "rips/1.wav", integers(16, seed=1), 16, "PCM_16")
+    first = rip(tmp_path / "rips", tmp_path / "out")
+    write(tmp_path / "rips/1.wav", integers(16, length=30001, seed=2), 16, "PCM_16")
+    second = rip(tmp_path / "rips", tmp_path / "out")
+    assert second.made == first.made
+    assert second.tracks[0].md5 == expected_md5(integers(16, length=30001, seed=2), 16)
+    assert read_manifest(second.manifest, Track) == second.tracks
+
+
+def test_a_moved_source_makes_no_twins(shelf, tmp_path):
+    shutil.copytree(shelf, tmp_path / "here")
+    first = rip(tmp_path / "here", tmp_path / "out")
+    (tmp_path / "here").rename(tmp_path / "there")
+    second = rip(tmp_path / "there", tmp_path / "out")
+    assert [track.lossless for track in second.tracks] == [track.lossless for track in first.tracks]
+    assert len(read_manifest(second.manifest, Track)) == 4
+
+
+def test_further_discs_join_the_shelf(shelf, tmp_path):
+    rip(shelf / "Album 0", tmp_path / "out")
+    report = rip(shelf / "Album 1", tmp_path / "out")
+    assert len(report.tracks) == 2 and len(read_manifest(report.manifest, Track)) == 4
+
+
+def test_somebodys_own_file_is_not_replaced(tmp_path):
+    write(tmp_path / "rips/01 x.wav", integers(16, seed=1), 16, "PCM_16")
+    write(tmp_path / "out/rips/01 x.flac", integers(16, seed=2), 16, "PCM_16")
+    mine = (tmp_path / "out/rips/01 x.flac").read_bytes()
+    report = rip(tmp_path / "rips", tmp_path / "out")
+    assert report.made == ["rips/01 x (2).flac"]
+    assert (tmp_path / "out/rips/01 x.flac").read_bytes() == mine
+
+
+def test_without_its_memory_the_folder_is_put_right(shelf, tmp_path):
+    first = rip(shelf, tmp_path / "out")
+    (tmp_path / "out/.rip.json").write_text("{broken")
+    (tmp_path / "out/tracks.jsonl").unlink()
+    second = rip(shelf, tmp_path / "out")
+    assert second.made == first.made and second.tracks == first.tracks
+
+
+def lossy_wav(tmp_path, make_music, name: str = "fake.wav") -> Path:
+    """A "lossless" file that was an MP3 of 64 kbit/s."""
+    path = tmp_path / "rips" / name
+    path.parent.mkdir(exist_ok=True)
+    soundfile.write(tmp_path / "s.wav", make_music(3.0), 44100)
+    assert run_ffmpeg("-y", "-i", str(tmp_path / "s.wav"), "-b:a", "64k", str(tmp_path / "s.mp3")).returncode == 0
+    audio, rate = read(tmp_path / "s.mp3")
+    soundfile.write(path, audio, rate, subtype="PCM_16")
+    return path
+
+
+def test_probably_lossy_sources_are_reported_and_left_out(tmp_path, make_music):
+    source = lossy_wav(tmp_path, make_music)
+    write(tmp_path / "rips/good.wav", integers(16), 16, "PCM_16")
+    for _ in range(2):
+        report = rip(tmp_path / "rips", tmp_path / "out")
+        assert [track.title for track in report.tracks] == ["good"]
+        assert list(report.left_out) == [str(source)]
+        assert "probably lossy" in report.left_out[str(source)] and "kHz" in report.left_out[str(source)]
+    asked = rip(tmp_path / "rips", tmp_path / "out", include_probably_lossy=True)
+    assert [track.title for track in asked.tracks] == ["fake", "good"] and not asked.left_out
+    assert 10000 < asked.tracks[0].cutoff < 12000
+    again = rip(tmp_path / "rips", tmp_path / "out")
+    assert [track.title for track in read_manifest(again.manifest, Track)] == ["good"]
+    assert rip(tmp_path / "rips", tmp_path / "out", include_probably_lossy=True).made == []
+
+
+def test_left_out_albums_leave_no_folder(tmp_path, make_music):
+    lossy_wav(tmp_path, make_music)
+    report = rip(tmp_path / "rips", tmp_path / "out")
+    assert not report.tracks and not (tmp_path / "out/rips").exists()
+
+
+SECTOR = 588
+SHEET = """PERFORMER "Band"
+TITLE "Live"
+REM DATE 1970
+REM GENRE Rock
+FILE "image.wav" WAVE
+  TRACK 01 AUDIO
+    TITLE "One"
+    ISRC USABC7000001
+    INDEX 00 00:00:00
+    INDEX 01 00:00:03
+  TRACK 02 AUDIO
+    TITLE "Two"
+    PERFORMER "Guest"
+    INDEX 00 00:00:20
+    INDEX 01 00:00:31
+  TRACK 03 AUDIO
+    TITLE "Three"
+    INDEX 01 00:01:00
+"""
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".aiff"])
+@pytest.mark.parametrize("bits", [16, 24])
+def test_a_cue_sheet_cuts_at_its_sectors(tmp_path, suffix, bits):
+    disc = integers(bits, length=SECTOR * 100 + 77)
+    write(tmp_path / "rips/Disc" / f"image{suffix}", disc, bits, f"PCM_{bits}")
+    (tmp_path / "rips/Disc/disc.cue").write_text(SHEET)
+    report = rip(tmp_path / "rips", tmp_path / "out")
+    assert not report.failed
+    assert [track.lossless for track in report.tracks] == ["Live/01 One.flac", "Live/02 Two.flac", "Live/03 Three.flac"]
+    edges = [3 * SECTOR, 31 * SECTOR, 75 * SECTOR, len(disc)]
+    cut = [soundfile.read(tmp_path / "out" / track.lossless, dtype="int32")[0] for track in report.tracks]
+    for track, samples, start, stop in zip(report.tracks, cut, edges, edges[1:], strict=False):
+        np.testing.assert_array_equal(samples >> (32 - bits), disc[start:stop])
+        assert track.md5 == expected_md5(disc[start:stop], bits)
+    np.testing.assert_array_equal(np.concatenate(cut) >> (32 - bits), disc[3 * SECTOR :])
+    # What lies before the first INDEX 01 is no track, and is said.
+    assert list(report.left_out.values()) == ["0.04 s before the first INDEX 01, no track"]
+    tags = dict(mutagen.flac.FLAC(tmp_path / "out/Live/02 Two.flac"))
+    assert tags == {
+        "album": ["Live"], "albumartist": ["Band"], "artist": ["Guest"], "date": ["1970"], "genre": ["Rock"],
+        "title": ["Two"], "tracknumber": ["2"],
+    }  # fmt: skip
+    assert dict(mutagen.flac.FLAC(tmp_path / "out/Live/01 One.flac"))["isrc"] == ["USABC7000001"]
+    second = rip(tmp_path / "rips", tmp_path / "out")
+    assert second.made == [] and second.tracks == report.tracks
+    (tmp_path / "out/Live/02 Two.flac").unlink()
+    assert rip(tmp_path / "rips", tmp_path / "out", jobs=2).made == ["Live/02 Two.flac"]
+
+
+def test_a_sheet_can_be_named_itself_and_several_share_a_folder(tmp_path):
+    for name in ("a", "b"):
+        write(tmp_path / "rips" / f"{name}.flac", integers(16, SECTOR * 100, seed=ord(name)), 16, "PCM_16")
+        text = SHEET.replace("image.wav", f"{name}.flac").replace("Live", f"Disc {name}")
+        (tmp_path / "rips" / f"{name}.cue").write_text(text)
+    assert {track.album for track in rip(tmp_path / "rips/a.cue", tmp_path / "one").tracks} == {"Disc a"}
+    report = rip(tmp_path / "rips", tmp_path / "out", jobs=2)
+    assert len(report.made) == 6 and {track.album for track in report.tracks} == {"Disc a", "Disc b"}
+
+
+def test_a_damaged_flac_disc_is_not_cut(tmp_path):
+    path = tmp_path / "rips/image.flac"
+    write(path, integers(16, SECTOR * 100), 16, "PCM_16")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:26] + bytes(15) + b"\x01" + whole[42:])
+    (tmp_path / "rips/d.cue").write_text(SHEET)
+    report = rip(tmp_path / "rips", tmp_path / "out")
+    assert len(report.failed) == 3 and all("damaged" in reason for reason in report.failed.values())
+    assert not list((tmp_path / "out").rglob("*.flac"))
+
+
+def test_a_sheet_beyond_its_file_fails_that_track_alone(tmp_path):
+    write(tmp_path / "rips/image.wav", integers(16, SECTOR * 50), 16, "PCM_16")
+    (tmp_path / "rips/d.cue").write_text(SHEET)
+    report = rip(tmp_path / "rips", tmp_path / "out")
+    assert [track.track for track in report.tracks] == [1]
+    assert len(report.failed) == 2 and all("lies inside" in reason for reason in report.failed.values())
+
+
+def test_sheets_without_their_file(tmp_path):
+    (tmp_path / "alone").mkdir()
+    (tmp_path / "alone/x.cue").write_text(SHEET)
+    assert "image.wav" in next(iter(rip(tmp_path / "alone", tmp_path / "out").failed.values()))
+    assert "image.wav" in next(iter(rip(tmp_path / "alone/x.cue", tmp_path / "out").failed.values()))
+    # An old sheet beside the tracks that were made of its disc.
+    write(tmp_path / "split/01 One.wav", integers(16), 16, "PCM_16")
+    (tmp_path / "split/x.cue").write_text(SHEET)
+    report = rip(tmp_path / "split", tmp_path / "out")
+    assert not report.failed and len(report.made) == 1 and len(report.left_out) == 1
+
+
+def test_a_broken_sheet_does_not_make_its_disc_one_long_track(tmp_path):
+    write(tmp_path / "rips/disc.wav", integers(16), 16, "PCM_16")
+    (tmp_path / "rips/disc.cue").write_text("no sheet at all")
+    report = rip(tmp_path / "rips", tmp_path / "out")
+    assert list(report.failed) == [str(tmp_path / "rips/disc.cue")] and not report.made
+
+
+def bad_files(folder: Path) -> int:
+    """Writes one of each kind of bad file; returns how many."""
+    folder.mkdir(parents=True)
+    write(folder / "whole.wav", integers(16), 16, "PCM_16")
+    wav = (folder / "whole.wav").read_bytes()
+    (folder / "whole.wav").unlink()
+    write(folder / "whole.aiff", integers(16), 16, "PCM_16")
+    aiff = (folder / "whole.aiff").read_bytes()
+    (folder / "whole.aiff").unlink()
+    write(folder / "whole.flac", integers(16), 16, "PCM_16")
+    flac = (folder / "whole.flac").read_bytes()
+    (folder / "whole.flac").unlink()
+    contents = {
+        "empty.wav": b"",
+        "byte.wav": b"R",
+        "text.flac": b"this is no music\n",
+        "header.wav": wav[:44],
+        "cut.wav": wav[:5000],
+        "cut.aiff": aiff[:5000],
+        "cut.flac": flac[:5000],
+        "flipped.flac": flac[:50000] + bytes(100) + flac[50100:],
+        "md5.flac": flac[:26] + bytes(15) + b"\x01" + flac[42:],
+        "forged.wav": wav[:40] + struct.pack("<I", 0x70000000) + wav[44:],
+        "law.wav": None,
+    }
+    for name, content in contents.items():
+        if content is not None:
+            (folder / name).write_bytes(content)
+    soundfile.write(folder / "law.wav", np.zeros(100), 8000, subtype="ULAW")
+    return len(contents)
+
+
+def test_bad_files_fail_in_one_line_each_and_stop_nobody(tmp_path):
+    count = bad_files(tmp_path / "rips")
+    write(tmp_path / "rips/good.wav", integers(16), 16, "PCM_16")
+    (tmp_path / "rips/gone.wav").symlink_to("nowhere.wav")
+    os.mkfifo(tmp_path / "rips/pipe.wav")
+    report = rip(tmp_path / "rips", tmp_path / "out", jobs=2)
+    assert [track.title for track in report.tracks] == ["good"]
+    assert len(report.failed) == count
+    for name, reason in report.failed.items():
+        assert "\n" not in reason and reason.count(";") >= 2, (name, reason)
+    assert not leftovers(tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").rglob("*.flac")] == [Path(report.made[0]).name]
+
+
+def test_streamed_wavs_without_a_length_are_read(tmp_path):
+    write(tmp_path / "rips/a.wav", integers(16), 16, "PCM_16")
+    content = (tmp_path / "rips/a.wav").read_bytes()
+    place = content.index(b"data") + 4
+    (tmp_path / "rips/a.wav").write_bytes(content[:place] + b"\xff\xff\xff\xff" + content[place + 4 :])
+    (track,) = rip(tmp_path / "rips", tmp_path / "out").tracks
+    assert track.md5 == expected_md5(integers(16), 16)
+
+
+def test_a_flac_without_md5_or_behind_an_id3_tag_is_encoded_anew(tmp_path):
+    path = tmp_path / "rips/1 none.flac"
+    write(path, integers(16), 16, "PCM_16")
+    whole = path.read_bytes()
+    path.write_bytes(whole[:26] + bytes(16) + whole[42:])
+    (tmp_path / "rips/2 id3.flac").write_bytes(b"ID3\x03\x00\x00\x00\x00\x00\x0a" + bytes(10) + whole)
+    report = rip(tmp_path / "rips", tmp_path / "out")
+    assert [track.md5 for track in report.tracks] == 2 * [expected_md5(integers(16), 16)]
+    assert all((tmp_path / "out" / path).read_bytes()[:4] == b"fLaC" for path in report.made)
+
+
+def test_paths_with_everything_in_them(tmp_path):
+    names = ["-dash.wav", "a b'c\"d.wav", "🎵 emoji.wav", "line\nend.wav", "e\u0301.wav", "x" * 240 + ".wav"]
+    for seed, name in enumerate(names):
+        write(tmp_path / "rips" / name, integers(16, seed=seed), 16, "PCM_16")
+    raw = os.fsencode(tmp_path / "rips") + b"/\xff\xfe.wav"
+    shutil.copy(tmp_path / "rips/-dash.wav", raw)
+    report = rip(tmp_path / "rips", tmp_path / "out")
+    assert not report.failed and len(report.made) == len(names) + 1
+    assert read_manifest(report.manifest, Track) == report.tracks
+    assert rip(tmp_path / "rips", tmp_path / "out").made == []
+
+
+def test_out_may_lie_in_source_but_not_hold_it(tmp_path):
+    write(tmp_path / "rips/A/1.wav", integers(16), 16, "PCM_16")
+    for _ in range(2):
+        assert len(rip(tmp_path / "rips", tmp_path / "rips/flac").tracks) == 1
+    for out in (tmp_path / "rips", tmp_path):
+        with pytest.raises(UsageError, match="OUT must not hold SOURCE"):
+            rip(tmp_path / "rips", out)
+
+
+def test_linked_folders_are_not_followed_round(tmp_path):
+    write(tmp_path / "rips/A/1.wav", integers(16), 16, "PCM_16")
+    (tmp_path / "rips/A/loop").symlink_to(tmp_path / "rips")
+    assert len(rip(tmp_path / "rips", tmp_path / "out").tracks) == 1
+
+
+def test_wrong_usage(tmp_path, shelf):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "song.mp3").touch()
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged/tracks.jsonl").write_text("{")
+    for error, said, arguments in (
+        (UsageError, "must exist", (tmp_path / "none", tmp_path / "out")),
+        (UsageError, "SOURCE is a folder", (tmp_path / "song.mp3", tmp_path / "out")),
+        (UsageError, "OUT is a folder", (shelf, tmp_path / "song.mp3")),
+        (UsageError, "jobs", (shelf, tmp_path / "out", False, 0)),
+        (AudioFileError, "holds none", (tmp_path / "empty", tmp_path / "out")),
+        (ManifestError, "manifest", (shelf, tmp_path / "damaged")),
+    ):
+        with pytest.raises(error, match=said) as caught:
+            rip(*arguments)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupt_keeps_what_is_done(tmp_path, shelf, monkeypatch):
+    def interrupted(ripper, missing, jobs, on_track):
+        ripper.rip_file(missing[0], on_track)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(rip_module, "_run", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rip(shelf, tmp_path / "out")
+    monkeypatch.undo()
+    assert len(read_manifest(tmp_path / "out/tracks.jsonl", Track)) == 1
+    report = rip(shelf, tmp_path / "out")
+    assert len(report.kept) == 1 and len(report.made) == 3
+
+
+PROGRAM = "import sys; from keras_audiosr.rip import rip; print('go', flush=True); rip(*sys.argv[1:], jobs=2)"
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
+def test_a_killed_run_leaves_no_half_file_and_the_next_one_ends_it(tmp_path, kind):
+    for number in range(6):
+        write(tmp_path / "rips" / f"{number}.wav", integers(16, length=500000, seed=number), 16, "PCM_16")
+    for delay in (0.05, 0.2, 0.5):
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, str(tmp_path / "rips"), str(tmp_path / "out")],
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[1],
+        )  # fmt: skip
+        process.stdout.readline()
+        time.sleep(delay)
+        process.send_signal(kind)
+        process.wait()
+        process.stdout.close()
+        finished = [path for path in (tmp_path / "out").rglob("*.flac") if "partial" not in path.name]
+        for path in finished:
+            assert soundfile.read(path)[0].shape == (500000, 2)
+        if kind == signal.SIGINT and (tmp_path / "out/tracks.jsonl").exists():
+            assert not leftovers(tmp_path / "out")
+            lines = (tmp_path / "out/tracks.jsonl").read_text().splitlines()
+            listed = {json.loads(line)["lossless"] for line in lines}
+            assert listed == {str(path.relative_to(tmp_path / "out")) for path in finished}
+    report = rip(tmp_path / "rips", tmp_path / "out")
+    assert len(report.tracks) == 6 and not report.failed
+    assert sorted(track.title for track in report.tracks) == [str(number) for number in range(6)]
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' peak memory of a process")
+def test_memory_stays_flat(tmp_path):
+    # Not getrusage: its peak counts the process that was forked, this one.
+    program = (
+        "import sys; from keras_audiosr.rip import rip; assert len(rip(*sys.argv[1:]).made) == 1;"
+        "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
+    )
+    peaks = []
+    for name, seconds in (("short", 5), ("long", 150)):
+        write(tmp_path / name / "1.wav", integers(16, length=44100 * seconds), 16, "PCM_16")
+        command = [sys.executable, "-c", program, str(tmp_path / name), str(tmp_path / "out")]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
+        peaks.append(int(done.stdout))
+    # KiB; 150 s of 16-bit stereo are 25 MiB.
+    assert peaks[1] - peaks[0] < 8 * 1024
+
+
+def test_command_line(tmp_path, shelf, capsys):
+    from keras_audiosr.cli import main
+
+    assert main(["rip", str(shelf), str(tmp_path / "out"), "--jobs", "2"]) == 0
+    assert "4 made, 0 kept, 0 left out, 0 failed" in capsys.readouterr().out
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad/x.wav").write_bytes(b"no")
+    assert main(["rip", str(tmp_path / "bad"), str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err.startswith("failed: ")
+    assert main(["rip", str(tmp_path / "none"), str(tmp_path / "out")]) == 2
+
+
+def test_no_tensorflow_is_imported():
+    program = (
+        "import sys, keras_audiosr.rip; print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]
+    )
+    assert done.stdout.strip() == "[]"
