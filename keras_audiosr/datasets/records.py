@@ -1,0 +1,185 @@
+"""Windows as TFRecord shards: decoded once, read many times.
+
+A folder holds `windows-00000.tfrecord` and so on, each record a `tf.train.Example`
+with `lossy` and `lossless`: little-endian float32 samples. `index.json` says how
+many there are, from which manifest and with which arguments.
+"""
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import tensorflow as tf
+from tqdm import tqdm
+
+from ..errors import AudioFileError, ManifestError, OutputExistsError, UsageError
+from .pipeline import build_dataset, file_errors
+
+INDEX = "index.json"
+_FORMAT = 1
+# Windows taken from the pipeline at a time.
+_BATCH_SIZE = 64
+
+
+def _examples(dataset: tf.data.Dataset) -> Iterator[bytes]:
+    def feature(window) -> tf.train.Feature:
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[window.astype("<f4", copy=False).tobytes()]))
+
+    for lossy, lossless in dataset.as_numpy_iterator():
+        for pair in zip(lossy, lossless, strict=True):
+            features = {name: feature(window) for name, window in zip(("lossy", "lossless"), pair, strict=True)}
+            yield tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
+
+
+def _write_shards(folder: Path, examples: Iterator[bytes], shard_size: int) -> list[dict]:
+    shards: list[dict] = []
+    for first in examples:
+        name = f"windows-{len(shards):05d}.tfrecord"
+        with tf.io.TFRecordWriter(str(folder / name)) as writer:
+            windows = 0
+            for example in itertools.chain([first], itertools.islice(examples, shard_size - 1)):
+                writer.write(example)
+                windows += 1
+        shards.append({"name": name, "windows": windows})
+    return shards
+
+
+def _is_running(process: str) -> bool:
+    try:
+        os.kill(int(process), 0)
+    except (ValueError, ProcessLookupError):
+        return False
+    except PermissionError:
+        pass  # another user's
+    return True
+
+
+def _check_output(out: Path, overwrite: bool) -> None:
+    if not os.path.lexists(out):
+        return
+    if not overwrite:
+        raise OutputExistsError(f"the output must not exist yet; {out} does; use --overwrite, or name another folder")
+    if not (out / INDEX).is_file():
+        raise OutputExistsError(f"only a folder of windows is overwritten; {out} has no {INDEX}; name another folder")
+
+
+def _take_place(partial: Path, out: Path) -> None:
+    """Gives `partial` the name `out`; what had it is removed after."""
+    old = partial.with_name(f".{out.name}.{os.getpid()}.old.partial")
+    if os.path.lexists(out):
+        os.replace(out, old)
+    os.replace(partial, out)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_records(manifest, out, *, shard_size: int = 4096, overwrite: bool = False, **arguments) -> dict:
+    """Writes the windows of `build_dataset(manifest, shuffle=False, ...)` as shards, all or nothing.
+
+    Args:
+        manifest: path of a pair manifest.
+        out: folder to make.
+        shard_size: windows a shard.
+        overwrite: replace `out`, a folder of windows; it stays as it is until the new one is whole.
+        **arguments: `window_length`, `hop_length`, `split`, `codecs`, ... of `build_dataset`.
+
+    Returns:
+        The index: `format`, `windows`, `window_length`, `shards` (name and windows of each),
+        `arguments`, `manifest_sha256`.
+
+    Raises:
+        OutputExistsError: `out` exists and `overwrite` is false, or it is no folder of windows.
+        AudioFileError: a file of the manifest is missing or damaged, or `out` cannot be written.
+        ManifestError, UsageError: as `build_dataset`; no window reaches `min_level`.
+    """
+    out = Path(out)
+    if shard_size < 1:
+        raise UsageError(f"shard_size must be at least 1; got {shard_size}; give a positive number")
+    _check_output(out, overwrite)
+    dataset = build_dataset(manifest, shuffle=False, batch_size=_BATCH_SIZE, **arguments)
+    for abandoned in out.parent.glob(f".{out.name}.*.partial"):
+        if not _is_running(abandoned.name.split(".")[-2]):
+            shutil.rmtree(abandoned, ignore_errors=True)
+    partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
+    try:
+        partial.mkdir(parents=True)
+        with file_errors():
+            examples = iter(tqdm(_examples(dataset), "window", unit=" windows", disable=None))
+            shards = _write_shards(partial, examples, shard_size)
+        index = {
+            "format": _FORMAT,
+            "windows": sum(shard["windows"] for shard in shards),
+            "window_length": dataset.element_spec[0].shape[1],
+            "shards": shards,
+            "arguments": arguments,
+            "manifest_sha256": hashlib.sha256(Path(manifest).read_bytes()).hexdigest(),
+        }
+        if not shards:
+            raise ManifestError(f"some windows must reach min_level; none of {manifest} does; take a lower level")
+        (partial / INDEX).write_text(json.dumps(index, indent=1) + "\n", "utf-8")
+        _take_place(partial, out)
+    except (OSError, tf.errors.OpError) as error:
+        raise AudioFileError(
+            f"the output must be writable; {out}: {error}; check the folder, its rights and the free space"
+        ) from error
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return index
+
+
+def read_index(folder) -> dict:
+    """What `write_records` said of a folder.
+
+    Raises:
+        ManifestError: no index there, one of another format, or a shard is missing.
+    """
+    path = Path(folder) / INDEX
+    try:
+        index = json.loads(path.read_text("utf-8"))
+        if index["format"] != _FORMAT:
+            raise ValueError(f"format {index['format']}, not {_FORMAT}")
+        for shard in index["shards"]:
+            if not (path.parent / shard["name"]).is_file():
+                raise ValueError(f"{shard['name']} is missing")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ManifestError(
+            f"a folder that 'keras-audiosr window' wrote is needed; {path}: {error}; run it again"
+        ) from error
+    return index
+
+
+def read_records(folder, batch_size: int = 32, drop_remainder: bool = False) -> tf.data.Dataset:
+    """The windows of a folder, in the order they were written.
+
+    Args:
+        folder: what `write_records` made.
+        batch_size: windows a batch.
+        drop_remainder: leave out the last batch when it is not full.
+
+    Returns:
+        Dataset of `(lossy, lossless)`, float32 tensors `(batch, window_length, 1)`, equal to those of
+        `build_dataset(manifest, shuffle=False, ...)` bit for bit.
+
+    Raises:
+        ManifestError: as `read_index`.
+        tf.errors.DataLossError: while iterating, when a shard is damaged.
+    """
+    index = read_index(folder)
+    if batch_size < 1:
+        raise UsageError(f"batch_size must be at least 1; got {batch_size}; give a positive number")
+    feature = tf.io.FixedLenFeature([], tf.string)
+
+    def parse(examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        found = tf.io.parse_example(examples, {"lossy": feature, "lossless": feature})
+        return tuple(
+            tf.io.decode_raw(found[name], tf.float32, fixed_length=4 * index["window_length"])[..., None]
+            for name in ("lossy", "lossless")
+        )
+
+    shards = [str(Path(folder) / shard["name"]) for shard in index["shards"]]
+    records = tf.data.TFRecordDataset(shards, buffer_size=2**20)
+    records = records.apply(tf.data.experimental.assert_cardinality(index["windows"]))
+    return records.batch(batch_size, drop_remainder).map(parse, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
