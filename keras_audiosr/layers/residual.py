@@ -1,0 +1,77 @@
+"""The residual unit of DRRN, in one dimension."""
+
+import keras
+
+
+@keras.saving.register_keras_serializable(package="keras_audiosr")
+class ResidualUnit(keras.layers.Layer):
+    """Two pre-activated convolutions on the way, the identity branch beside them.
+
+    `output = identity + conv(relu(norm(conv(relu(norm(inputs))))))`
+
+    In DRRN the units of one recursive block share their weights (call one
+    instance several times) and all take the block's first features as identity
+    branch; with one argument the identity is the input itself, as in ResNet.
+
+    Args:
+        filters: number of feature maps, those of the input.
+        kernel_size: samples (or frames) under each convolution.
+        batch_normalization: whether each activation is preceded by batch normalization, as in the
+            paper. Without it the unit does not depend on the batch, and needs inputs of a known scale.
+        dilation_rate: samples (or frames) between the taps of the first convolution.
+
+    Input shape:
+        `(batch, steps, filters)`, once or twice.
+
+    Output shape:
+        `(batch, steps, filters)`.
+
+    Reference: Y. Tai, J. Yang, X. Liu, "Image Super-Resolution via Deep Recursive Residual Network",
+    CVPR 2017, equation 4 and figure 2d.
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int = 3,
+        batch_normalization: bool = True,
+        dilation_rate: int = 1,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.batch_normalization = batch_normalization
+        self.dilation_rate = dilation_rate
+        convolution = {"padding": "same", "kernel_initializer": "he_normal"}
+        self.steps = []
+        for dilation in (dilation_rate, 1):
+            if batch_normalization:
+                self.steps.append(keras.layers.BatchNormalization())
+            self.steps.append(keras.layers.ReLU())
+            self.steps.append(keras.layers.Conv1D(filters, kernel_size, dilation_rate=dilation, **convolution))
+
+    def build(self, inputs_shape, identity_shape=None):
+        for step in self.steps:
+            step.build(inputs_shape)
+
+    def call(self, inputs, identity=None, training=None):
+        outputs = inputs
+        for step in self.steps:
+            if isinstance(step, keras.layers.BatchNormalization):
+                outputs = step(outputs, training=training)
+            else:
+                outputs = step(outputs)
+        return outputs + (inputs if identity is None else identity)
+
+    def compute_output_shape(self, inputs_shape, identity_shape=None):
+        return inputs_shape
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "batch_normalization": self.batch_normalization,
+            "dilation_rate": self.dilation_rate,
+        }

@@ -1,0 +1,242 @@
+"""Losses over waveforms: `y_true`, `y_pred` of shape `(batch, time, channels)`, in this order.
+
+All are `keras.losses.Loss` subclasses on `keras.ops`, registered, and finite on
+silent windows.
+"""
+
+import keras
+from keras import ops
+
+from .errors import UsageError
+
+# Energy per sample below which a window counts as silent (-100 dBFS).
+_SILENCE = 1e-10
+
+
+def _per_example(values):
+    """Mean over everything but the batch."""
+    return ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=-1)
+
+
+def _energy(signal):
+    """Mean square of each example."""
+    return _per_example(ops.square(signal))
+
+
+class _WaveformLoss(keras.losses.Loss):
+    """Reduces `(batch,)` values as Keras does; silences Keras' own squeezing of the last axis."""
+
+    def __init__(self, name: str, reduction: str = "sum_over_batch_size", **kwargs):
+        super().__init__(name=name, reduction=reduction, **kwargs)
+
+
+@keras.saving.register_keras_serializable(package="keras_audiosr")
+class L1(_WaveformLoss):
+    """Mean absolute error."""
+
+    def __init__(self, name: str = "l1", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return _per_example(ops.abs(y_true - y_pred))
+
+
+@keras.saving.register_keras_serializable(package="keras_audiosr")
+class L2(_WaveformLoss):
+    """Mean squared error."""
+
+    def __init__(self, name: str = "l2", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        return _energy(y_true - y_pred)
+
+
+@keras.saving.register_keras_serializable(package="keras_audiosr")
+class Charbonnier(_WaveformLoss):
+    """Smooth L1: the mean of `sqrt(error^2 + epsilon^2)`.
+
+    Args:
+        epsilon: where the square turns into a line, in sample units.
+
+    Reference: P. Charbonnier et al., ICIP 1994; W.-S. Lai et al. (LapSRN), CVPR 2017, equation 2.
+    """
+
+    def __init__(self, epsilon: float = 1e-3, name: str = "charbonnier", **kwargs):
+        super().__init__(name, **kwargs)
+        self.epsilon = epsilon
+
+    def call(self, y_true, y_pred):
+        return _per_example(ops.sqrt(ops.square(y_true - y_pred) + self.epsilon**2))
+
+    def get_config(self):
+        return {**super().get_config(), "epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable(package="keras_audiosr")
+class NegativeSNR(_WaveformLoss):
+    """Minus the signal-to-noise ratio, in dB.
+
+    A logarithm of the error: a window that is already good counts as much as a bad
+    or a loud one. A silent `y_true` counts as one at -100 dBFS.
+    """
+
+    def __init__(self, name: str = "negative_snr", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        ratio = (_energy(y_true - y_pred) + _SILENCE) / (_energy(y_true) + _SILENCE)
+        return 10.0 * ops.log10(ratio)
+
+
+@keras.saving.register_keras_serializable(package="keras_audiosr")
+class SISDR(_WaveformLoss):
+    """Minus the scale-invariant signal-to-distortion ratio, in dB.
+
+    Reference: J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, equation 3
+    (without the removal of the mean: music has no offset to hide).
+    """
+
+    def __init__(self, name: str = "si_sdr_loss", **kwargs):
+        super().__init__(name, **kwargs)
+
+    def call(self, y_true, y_pred):
+        energy = _energy(y_true)
+        scale = _per_example(y_true * y_pred) / (energy + _SILENCE)
+        target = ops.square(scale) * energy
+        # |y_pred - scale * y_true|^2 without the cancellation of expanded squares.
+        shape = (-1,) + (1,) * (len(y_true.shape) - 1)
+        noise = _energy(y_pred - ops.reshape(scale, shape) * y_true)
+        return 10.0 * ops.log10((noise + _SILENCE) / (target + _SILENCE))
+
+
+@keras.saving.register_keras_serializable(package="keras_audiosr")
+class MultiResolutionSTFT(_WaveformLoss):
+    """Log-spectral distance plus spectral convergence, averaged over several STFTs.
+
+    The log term is the package's LSD made smooth: the difference of
+    `log10(power + floor)`, root mean square over the bins, mean over the frames;
+    `floor` hides what is too quiet to be heard. The convergence term is
+    `||M - M_hat|| / (||M|| + silence)`: its denominator cannot vanish, so a silent
+    window does not explode.
+
+    Args:
+        frame_lengths: samples a frame, one STFT each; hop is a quarter.
+        log_weight: weight of the log term.
+        convergence_weight: weight of the spectral convergence.
+        floor: power added before the logarithm; 1e-10 is -100 dB under a full-scale sine.
+
+    Reference: R. Yamamoto et al. (Parallel WaveGAN), ICASSP 2020, equations 5 to 7, with the root mean square
+    of LSD in place of the mean absolute difference.
+    """
+
+    def __init__(
+        self,
+        frame_lengths: tuple[int, ...] = (512, 1024, 2048),
+        log_weight: float = 1.0,
+        convergence_weight: float = 1.0,
+        floor: float = 1e-10,
+        name: str = "multi_resolution_stft",
+        **kwargs,
+    ):
+        super().__init__(name, **kwargs)
+        self.frame_lengths = tuple(frame_lengths)
+        self.log_weight = log_weight
+        self.convergence_weight = convergence_weight
+        self.floor = floor
+
+    def _power(self, signal, frame_length):
+        """Power spectra `(batch * channels, frames, bins)`; a full-scale sine peaks at about 1."""
+        signal = ops.transpose(signal, (0, 2, 1))
+        signal = ops.reshape(signal, (-1, ops.shape(signal)[-1]))
+        real, imag = ops.stft(signal, frame_length, frame_length // 4, frame_length, window="hann", center=False)
+        # A Hann window adds up to half its length; half of that is a unit sine's peak.
+        return (ops.square(real) + ops.square(imag)) * (4.0 / frame_length) ** 2
+
+    def call(self, y_true, y_pred):
+        batch = ops.shape(y_true)[0]
+        both = ops.concatenate([ops.cast(y_true, y_pred.dtype), y_pred], axis=0)
+        total = 0.0
+        for frame_length in self.frame_lengths:
+            power = self._power(both, frame_length)
+            bins = frame_length // 2 + 1
+            log = ops.reshape(ops.log10(power + self.floor), (2 * batch, -1, bins))
+            power = ops.reshape(power, (2 * batch, -1))
+            # The tiny term keeps the gradient of the square root finite on empty bins.
+            magnitude = ops.sqrt(power + 1e-14)
+            true, pred = magnitude[:batch], magnitude[batch:]
+            error = ops.sqrt(ops.mean(ops.square(true - pred), axis=-1) + 1e-14)
+            norm = ops.sqrt(ops.mean(ops.square(true), axis=-1))
+            convergence = error / (norm + 1e-5)
+            distance = ops.mean(ops.square(log[:batch] - log[batch:]), axis=-1)  # over the bins
+            distance = ops.mean(ops.sqrt(distance + 1e-8), axis=-1)
+            total = total + self.log_weight * distance + self.convergence_weight * convergence
+        return total / len(self.frame_lengths)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "frame_lengths": self.frame_lengths,
+            "log_weight": self.log_weight,
+            "convergence_weight": self.convergence_weight,
+            "floor": self.floor,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_audiosr")
+class WeightedSum(_WaveformLoss):
+    """A weighted sum of losses.
+
+    Args:
+        losses: `keras.losses.Loss` instances, or their serialized configs.
+        weights: one factor a loss.
+
+    Raises:
+        ValueError: the two lists differ in length, or are empty.
+    """
+
+    def __init__(self, losses, weights, name: str = "weighted_sum", **kwargs):
+        super().__init__(name, **kwargs)
+        if not losses or len(losses) != len(weights):
+            raise ValueError(f"one weight a loss is needed; received {len(losses)} losses, {len(weights)} weights")
+        self.losses = [
+            keras.saving.deserialize_keras_object(loss) if isinstance(loss, dict) else loss for loss in losses
+        ]
+        self.weights = list(weights)
+
+    def call(self, y_true, y_pred):
+        values = [weight * loss.call(y_true, y_pred) for loss, weight in zip(self.losses, self.weights, strict=True)]
+        return sum(values)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "losses": [keras.saving.serialize_keras_object(loss) for loss in self.losses],
+            "weights": self.weights,
+        }
+
+
+LOSSES = {
+    "l1": L1,
+    "l2": L2,
+    "charbonnier": Charbonnier,
+    "negative_snr": NegativeSNR,
+    "si_sdr": SISDR,
+    "multi_resolution_stft": MultiResolutionSTFT,
+}
+
+
+def build_loss(terms: list[dict]) -> WeightedSum:
+    """The weighted sum that a preset describes.
+
+    Args:
+        terms: one dict a loss: `name` (a key of `LOSSES`), `weight`, and `config` where it has arguments.
+
+    Raises:
+        UsageError: an unknown name.
+    """
+    for term in terms:
+        if term["name"] not in LOSSES:
+            raise UsageError(f"a loss must be one of {', '.join(sorted(LOSSES))}; received {term['name']!r}")
+    losses = [LOSSES[term["name"]](**term.get("config", {})) for term in terms]
+    return WeightedSum(losses, [term["weight"] for term in terms])

@@ -1,0 +1,29 @@
+"""One paper, one file, one function that returns a `keras.Model`."""
+
+from ..errors import UsageError
+from .paired_resnet import paired_resnet
+
+__all__ = ["MODELS", "build_model", "paired_resnet"]
+
+MODELS = {"paired_resnet": paired_resnet}
+
+
+def build_model(architecture: str, **config):
+    """Builds a registered architecture.
+
+    Args:
+        architecture: a key of `MODELS`.
+        **config: its function's arguments.
+
+    Returns:
+        A `keras.Model`, untrained.
+
+    Raises:
+        UsageError: no such architecture, or arguments it does not take.
+    """
+    if architecture not in MODELS:
+        raise UsageError(f"architecture must be one of {', '.join(sorted(MODELS))}; received {architecture!r}")
+    try:
+        return MODELS[architecture](**config)
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"{architecture} cannot be built: {error}") from error

@@ -1,0 +1,218 @@
+"""Stage 5: windows and a preset -> checkpoint and history."""
+
+import argparse
+import hashlib
+import json
+import platform
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from .errors import AudioSRError, UsageError
+from .presets import DEFAULT_PRESET, load_preset
+
+# Clips that TensorBoard plays after every epoch.
+_NUM_CLIPS = 4
+
+
+def _versions() -> dict[str, str]:
+    names = ("tensorflow", "keras", "numpy", "soundfile", "keras_audiosr")
+    found = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            # The CPU build has another name; a checkout on the path has none.
+            found[name] = getattr(sys.modules.get(name), "__version__", "unknown")
+    return found
+
+
+def _claim(out: Path, arguments: dict) -> None:
+    """Makes the run's folder, or checks that the one there belongs to the same run."""
+    from .callbacks import write_json
+
+    record = out / "run.json"
+    if not record.is_file():
+        if out.is_dir() and any(out.iterdir()):
+            raise UsageError(f"a run needs an empty folder or its own; {out} holds other files; name another folder")
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(record, {"arguments": arguments, "versions": _versions()})
+        return
+    before = json.loads(record.read_text("utf-8"))["arguments"]
+    changed = sorted(key for key in arguments if before.get(key) != arguments[key])
+    if changed:
+        raise UsageError(
+            f"a run resumes with the arguments and the corpus it began with; {out} differs in"
+            f" {', '.join(changed)}; name another folder, or bring them back"
+        )
+
+
+def train(
+    preset=DEFAULT_PRESET,
+    manifest="pairs.jsonl",
+    out="run",
+    *,
+    epochs: int | None = None,
+    steps_per_epoch: int | None = None,
+    seed: int = 0,
+    verbose: int = 0,
+) -> dict:
+    """Trains a preset's network on a manifest's pairs with `compile` and `fit`.
+
+    Windows come from the albums of the `"train"` split; the checkpoint with the
+    lowest loss on the `"validation"` split is kept. The run's folder holds
+    `best.keras`, `preset.json`, `run.json` (arguments, seed, versions, corpus
+    hash), `history.csv`, `history.json`, `tensorboard/` (with audio and
+    spectrograms of fixed clips) and `state/`. Called again on the same folder it
+    resumes; the weights are those of a run that was never interrupted.
+
+    Args:
+        preset: name of a preset, or path of a preset's JSON file.
+        manifest: path of the pair manifest that `encode` wrote.
+        out: the run's folder.
+        epochs: number of epochs; the preset's when `None`.
+        steps_per_epoch: optimizer steps an epoch; the preset's when `None`.
+        seed: of the initial weights, the order of windows and their augmentation.
+        verbose: as in `keras.Model.fit`.
+
+    Returns:
+        `{"best": path of best.keras, "history": list of one dict an epoch}`.
+
+    Raises:
+        UsageError: the preset is unknown, or the folder belongs to another run.
+        ManifestError: the manifest does not fit the preset.
+        AudioSRError: the loss became NaN, or the folder cannot be written.
+    """
+    settings = load_preset(preset)
+    manifest, out = Path(manifest), Path(out)
+    training = {**settings["training"]}
+    training["epochs"] = training["epochs"] if epochs is None else epochs
+    training["steps_per_epoch"] = training["steps_per_epoch"] if steps_per_epoch is None else steps_per_epoch
+    if min(training["epochs"], training["steps_per_epoch"]) < 1:
+        raise UsageError("epochs and steps_per_epoch must be at least 1; leave them out for the preset's")
+    settings["training"] = training
+    from .datasets import Pair, read_manifest
+
+    pairs = read_manifest(manifest, Pair)
+    corpus = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    # Through JSON, so that a resumed run compares like with like.
+    arguments = json.loads(json.dumps({"preset": settings, "corpus_sha256": corpus, "seed": seed}))
+    try:
+        _claim(out, arguments)
+        ended = out / "history.json"
+        if ended.is_file():
+            return {"best": out / "best.keras", "history": json.loads(ended.read_text("utf-8"))}
+        return _fit(settings, manifest, out, seed, verbose, len(pairs))
+    except OSError as error:
+        raise AudioSRError(f"the run's folder must be writable; {out}: {error}; check its rights and space") from error
+
+
+def _fit(settings: dict, manifest: Path, out: Path, seed: int, verbose: int, num_pairs: int) -> dict:
+    import keras
+    import tensorflow as tf
+
+    from .callbacks import BestCheckpoint, ClipSummaries, Resume, StopOnNaN, write_json
+    from .datasets.pipeline import build_dataset, build_training_stream, file_errors
+    from .losses import build_loss
+    from .metrics import LSD, SNR
+    from .models import build_model
+    from .optimizers import build_optimizer
+
+    training, data = settings["training"], settings["data"]
+    steps = training["steps_per_epoch"]
+    # The same weights on every run: no kernel may add up in the order its threads finish.
+    tf.config.experimental.enable_op_determinism()
+    keras.utils.set_random_seed(seed)
+    keras.mixed_precision.set_global_policy(training["dtype_policy"])
+    model = build_model(settings["model"]["architecture"], **settings["model"]["config"])
+    model.compile(
+        optimizer=build_optimizer(training["optimizer"], training["epochs"] * steps),
+        loss=build_loss(training["loss"]),
+        metrics=[SNR(), LSD()],
+    )
+    model.optimizer.build(model.trainable_variables)
+
+    early = keras.callbacks.EarlyStopping("val_loss", patience=training["patience"])
+    best = BestCheckpoint(out / "best.keras")
+    resume = Resume(out / "state", {early: ("best", "wait", "best_epoch"), best: ("best",)})
+    initial_epoch = resume.load(model)
+
+    common = {"sample_rate": settings["sample_rate"], "seed": seed}
+    stream = build_training_stream(manifest, steps, initial_epoch, split="train", **common, **data)
+    held_out = {name: data[name] for name in ("window_length", "batch_size", "min_level")}
+    validation = build_dataset(manifest, split="validation", drop_remainder=True, **common, **held_out)
+    validation = validation.take(training["validation_steps"]).cache()
+    with file_errors():
+        count = validation.reduce(0, lambda total, _: total + 1)
+    if count == 0:
+        raise UsageError(
+            f"the validation split must fill a batch of {data['batch_size']} windows; {manifest}'s {num_pairs} pairs"
+            " do not; add albums, or lower batch_size in the preset"
+        )
+    # Silent windows are left out, so Keras cannot know how many batches there are.
+    validation = validation.apply(tf.data.experimental.assert_cardinality(tf.cast(count, tf.int64)))
+    lossy, lossless = next(iter(validation.unbatch().batch(_NUM_CLIPS)))
+
+    log = out / "history.csv"
+    with file_errors():
+        _truncate(log, initial_epoch)
+        callbacks = [
+            StopOnNaN(),
+            # Averages the weights for validation and for what is kept; gives the raw ones back to training.
+            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+            best,
+            early,
+            keras.callbacks.CSVLogger(str(log), append=True),
+            keras.callbacks.TensorBoard(str(out / "tensorboard")),
+            ClipSummaries(out / "tensorboard" / "clips", lossy.numpy(), lossless.numpy(), settings["sample_rate"]),
+            resume,
+        ]
+        write_json(out / "preset.json", settings)
+        model.fit(
+            stream,
+            epochs=training["epochs"],
+            initial_epoch=initial_epoch,
+            steps_per_epoch=steps,
+            validation_data=validation,
+            callbacks=callbacks,
+            verbose=verbose,
+        )
+    write_json(out / "history.json", resume.history)
+    return {"best": out / "best.keras", "history": resume.history}
+
+
+def _truncate(log: Path, epochs: int) -> None:
+    """Drops the rows of epochs that a resumed run repeats, and a row cut short by a kill."""
+    if log.is_file():
+        rows = log.read_text("utf-8").splitlines(keepends=True)
+        log.write_text("".join(rows[: epochs + 1]), "utf-8")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of `keras-audiosr train`."""
+    parser.add_argument("preset", help=f"a preset's name (such as {DEFAULT_PRESET}) or its JSON file")
+    parser.add_argument("manifest", help="the pairs.jsonl that encode wrote")
+    parser.add_argument("-o", "--out", default="run", help="the run's folder; resumes what is there (default: run)")
+    parser.add_argument("--epochs", type=int, help="instead of the preset's")
+    parser.add_argument("--steps-per-epoch", type=int, help="instead of the preset's")
+    parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default: 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs `keras-audiosr train`; returns the exit code."""
+    interactive = sys.stdout.isatty()
+    result = train(
+        args.preset,
+        args.manifest,
+        args.out,
+        epochs=args.epochs,
+        steps_per_epoch=args.steps_per_epoch,
+        seed=args.seed,
+        verbose=1 if interactive else 2,
+    )
+    best = min(result["history"], key=lambda entry: entry["val_loss"])
+    print(
+        f"{len(result['history'])} epochs; best: epoch {best['epoch'] + 1}, validation loss {best['val_loss']:.4f},"
+        f" SNR {best['val_snr']:.2f} dB, LSD {best['val_lsd']:.3f}; {result['best']}"
+    )
+    return 0

@@ -1,0 +1,154 @@
+"""The contract every architecture keeps: shapes, identity, configuration, saving, context."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from keras_audiosr.errors import UsageError
+from keras_audiosr.models import build_model
+from keras_audiosr.presets import list_presets, load_preset
+
+SMALL = {
+    "sample": ("paired_resnet", {"filters": 8, "kernel_size": 5}),
+    "frame": ("paired_resnet", {"filters": 8, "frame_length": 64, "batch_normalization": False}),
+    "dilated": ("paired_resnet", {"num_units": 2, "filters": 8, "dilation_rates": [1, 3], "frame_length": 64}),
+    "eight": ("paired_resnet", {"num_units": 8, "filters": 4, "frame_length": 64, "hop_length": 32}),
+}
+
+
+@pytest.fixture(params=SMALL)
+def small(request):
+    name, config = SMALL[request.param]
+    keras.utils.set_random_seed(1)
+    return build_model(name, **config)
+
+
+def noise(length=960, batch=2, seed=0):
+    return 0.1 * np.random.default_rng(seed).standard_normal((batch, length, 1)).astype("float32")
+
+
+def shaken(model):
+    """The model with every weight moved, so that no zero hides a mistake."""
+    generator = np.random.default_rng(5)
+    for variable in model.trainable_variables:
+        variable.assign_add(0.05 * generator.standard_normal(variable.shape))
+    return model
+
+
+def test_names_and_shapes(small):
+    assert small.input.name == "lossy"
+    assert small.input.shape == (None, None, 1)
+    assert small.output.shape == (None, None, 1)
+    for length in (64, 960):
+        assert small.predict(noise(length), verbose=0).shape == (2, length, 1)
+
+
+def test_untrained_network_is_the_identity(small):
+    assert np.abs(small.predict(noise(), verbose=0) - noise()).max() < 1e-6
+
+
+def test_silence_stays_silence_at_frame_rate():
+    name, config = SMALL["frame"]
+    model = shaken(build_model(name, **config))
+    assert np.abs(model.predict(np.zeros((1, 640, 1)), verbose=0)).max() < 1e-6
+
+
+def test_config_and_file_round_trip(small, tmp_path):
+    shaken(small)
+    again = keras.Model.from_config(small.get_config())
+    again.set_weights(small.get_weights())
+    small.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True)
+    expected = small.predict(noise(), verbose=0)
+    for copy in (again, loaded):
+        assert np.array_equal(copy.predict(noise(), verbose=0), expected)
+
+
+@pytest.mark.parametrize("num_units", [2, 4, 8])
+def test_results_are_added_in_pairs_until_one_is_left(num_units):
+    model = build_model("paired_resnet", num_units=num_units, filters=4)
+    adds = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    units = [layer for layer in model.layers if type(layer).__name__ == "ResidualUnit"]
+    assert len(adds) == num_units - 1
+    assert all(len(add.input) == 2 for add in adds)
+    assert len(units) == num_units + 1
+    first = model.get_layer("first").output
+    assert all(unit.input is first for unit in units[:num_units])
+
+
+def test_parameter_count_by_hand():
+    model = build_model("paired_resnet", num_units=4, filters=8, kernel_size=3, batch_normalization=False)
+    convolution = 3 * 8 * 8 + 8
+    assert model.count_params() == (3 * 8 + 8) + 5 * 2 * convolution + 3 * convolution + (3 * 8 + 1)
+
+
+@pytest.mark.parametrize("num_units", [0, 1, 3, 6])
+def test_units_that_cannot_be_paired_are_refused(num_units):
+    with pytest.raises(UsageError, match="power of two"):
+        build_model("paired_resnet", num_units=num_units)
+
+
+def test_dilation_rates_are_one_a_unit():
+    with pytest.raises(UsageError, match="dilation_rates"):
+        build_model("paired_resnet", num_units=4, dilation_rates=[1, 2])
+
+
+def test_unknown_architecture_and_argument_are_refused():
+    with pytest.raises(UsageError, match="paired_resnet"):
+        build_model("paired")
+    with pytest.raises(UsageError, match="filter_count"):
+        build_model("paired_resnet", filter_count=3)
+
+
+@pytest.mark.parametrize("name", list_presets())
+def test_context_of_preset_is_what_the_network_sees(name):
+    preset = load_preset(name)
+    model = shaken(build_model(preset["model"]["architecture"], **preset["model"]["config"]))
+    context, hop = preset["context"], preset["hop_length"]
+    assert context % hop == 0
+    half = context + 2 * hop
+    audio = noise(2 * half, batch=1)
+    other = audio.copy()
+    other[:, half:] += noise(half, batch=1, seed=9)
+    change = np.abs(model.predict(audio, verbose=0) - model.predict(other, verbose=0))[0, :, 0]
+    assert change[: half - context].max() == 0.0
+    # And not needlessly large: something within two hops of it does change.
+    assert change[half - context : half - context + 2 * hop].max() > 0.0
+
+
+JAX_FIT = """
+import json, sys
+import keras, numpy as np
+from keras_audiosr.losses import build_loss
+from keras_audiosr.metrics import LSD, SNR
+from keras_audiosr.models import build_model
+assert keras.backend.backend() == "jax"
+terms = [{"name": "multi_resolution_stft", "weight": 1.0, "config": {"frame_lengths": [64, 128]}},
+         {"name": "negative_snr", "weight": 0.1}]
+for config in json.loads(sys.argv[1]):
+    keras.utils.set_random_seed(0)
+    model = build_model("paired_resnet", **config)
+    model.compile("adam", build_loss(terms), metrics=[SNR(), LSD()])
+    y = 0.1 * np.random.default_rng(0).standard_normal((32, 2560, 1)).astype("float32")
+    x = y + 0.05 * np.sign(y)
+    history = model.fit(x, y, batch_size=8, epochs=3, verbose=0).history["loss"]
+    assert history[-1] < history[0], history
+assert "tensorflow" not in sys.modules
+"""
+
+
+def test_trains_under_jax():
+    pytest.importorskip("jax", reason="the reference environment has no JAX; the newest leg has")
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    environment["PYTHONPATH"] = str(Path(__file__).parents[1])
+    configs = json.dumps([config for _, config in SMALL.values()])
+    done = subprocess.run(
+        [sys.executable, "-c", JAX_FIT, configs], env=environment, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,174 @@
+"""Training: it learns, it leaves a record, and a killed run ends as an unbroken one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import soundfile
+from conftest import music
+
+from keras_audiosr import train
+from keras_audiosr.datasets import Pair, write_manifest
+from keras_audiosr.errors import AudioSRError, UsageError
+from keras_audiosr.presets import DEFAULT_PRESET, load_preset
+
+
+def _write_pairs(folder: Path) -> Path:
+    """Twelve mono "albums", each with a twin whose high bins are gone; no FFmpeg involved."""
+    pairs = []
+    for album in range(12):
+        lossless = music(1.5, channels=1, seed=album)
+        spectrum = np.fft.rfft(lossless, axis=0)
+        spectrum[len(spectrum) // 3 :] = 0
+        lossy = np.fft.irfft(spectrum, n=len(lossless), axis=0)
+        for kind, audio in (("lossless", lossless), ("lossy", lossy)):
+            soundfile.write(folder / f"{kind}{album}.flac", audio, 44100, subtype="PCM_16")
+        pairs.append(
+            Pair(
+                f"lossless{album}.flac", f"lossy{album}.flac", f"album {album}", 1, "song", len(lossless) / 44100,
+                len(lossless), 44100, 1, "0" * 32, "lowpass@7k", "numpy", 0, "any",
+            )
+        )  # fmt: skip
+    write_manifest(folder / "pairs.jsonl", pairs)
+    return folder / "pairs.jsonl"
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory):
+    return _write_pairs(tmp_path_factory.mktemp("pairs"))
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory):
+    """The default preset's recipe for a network small enough to train in seconds."""
+    small = load_preset(DEFAULT_PRESET)
+    small["name"] = "paired_resnet_small"
+    small["model"]["config"] = {"filters": 8, "frame_length": 256, "batch_normalization": True}
+    small["data"] |= {"window_length": 4096, "batch_size": 8}
+    small["training"] |= {"epochs": 4, "steps_per_epoch": 6, "validation_steps": 1, "patience": 10}
+    path = tmp_path_factory.mktemp("preset") / "small.json"
+    path.write_text(json.dumps(small), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def unbroken(manifest, preset, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "unbroken"
+    return out, train(preset, manifest, out, seed=3)
+
+
+def weights(path):
+    return keras.saving.load_model(path).get_weights()
+
+
+def test_loss_falls_and_the_run_leaves_its_record(unbroken, preset):
+    out, result = unbroken
+    losses = [entry["val_loss"] for entry in result["history"]]
+    assert len(losses) == 4
+    assert losses[-1] < losses[0]
+    record = json.loads((out / "run.json").read_text("utf-8"))
+    assert record["arguments"]["seed"] == 3
+    assert len(record["arguments"]["corpus_sha256"]) == 64
+    assert record["versions"]["keras"] == keras.__version__
+    assert json.loads((out / "history.json").read_text("utf-8")) == result["history"]
+    assert len((out / "history.csv").read_text("utf-8").splitlines()) == 5
+    assert json.loads((out / "preset.json").read_text("utf-8"))["name"] == "paired_resnet_small"
+    events = sorted(path.parent.name for path in (out / "tensorboard").rglob("events*"))
+    assert {"clips", "train", "validation"} <= set(events)
+    assert {"snr", "lsd", "val_snr", "val_lsd"} <= set(result["history"][0])
+
+
+def test_kept_weights_are_the_best_epochs_average(unbroken, manifest):
+    from keras_audiosr.datasets import build_dataset
+
+    out, result = unbroken
+    model = keras.saving.load_model(out / "best.keras")
+    data = build_dataset(
+        manifest, split="validation", drop_remainder=True, seed=3, window_length=4096, batch_size=8, min_level=-60.0
+    )
+    best = min(entry["val_loss"] for entry in result["history"])
+    # As arrays: Keras 3.15 divides by one batch too many when a dataset does not know its length.
+    lossy, lossless = next(iter(data))
+    found = model.evaluate(lossy, lossless, batch_size=8, verbose=0, return_dict=True)["loss"]
+    assert found == pytest.approx(best, abs=1e-4)
+
+
+def test_finished_run_called_again_does_nothing(unbroken, manifest, preset):
+    out, result = unbroken
+    before = (out / "best.keras").read_bytes()
+    assert train(preset, manifest, out, seed=3)["history"] == result["history"]
+    assert (out / "best.keras").read_bytes() == before
+
+
+@pytest.mark.parametrize("moment", [0, 1])
+def test_killed_run_ends_with_the_same_weights(moment, unbroken, manifest, preset, tmp_path):
+    out = tmp_path / "killed"
+    code = "import sys; from keras_audiosr.cli import main; sys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", code, "train", str(preset), str(manifest), "-o", str(out), "--seed", "3"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # Killed while an epoch is under way, and right after a state was written.
+    deadline = time.monotonic() + 240
+    while not (out / "state" / "state.json").is_file() or _epoch(out) < 1 + moment:
+        assert time.monotonic() < deadline, "no state was written"
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    time.sleep(0.3 * moment)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    expected = unbroken[0]
+    for one, other in zip(weights(out / "best.keras"), weights(expected / "best.keras"), strict=True):
+        assert np.array_equal(one, other)
+    history = [json.loads((folder / "history.json").read_text("utf-8")) for folder in (out, expected)]
+    assert history[0] == history[1]
+    assert len((out / "history.csv").read_text("utf-8").splitlines()) == 5
+
+
+def _epoch(out: Path) -> int:
+    return json.loads((out / "state" / "state.json").read_text("utf-8"))["epoch"]
+
+
+def test_resume_with_another_corpus_or_seed_is_refused(unbroken, manifest, preset, tmp_path):
+    changed = tmp_path / "pairs.jsonl"
+    changed.write_text(manifest.read_text("utf-8").splitlines(keepends=True)[0], "utf-8")
+    with pytest.raises(UsageError, match="corpus_sha256"):
+        train(preset, changed, unbroken[0], seed=3)
+    with pytest.raises(UsageError, match="seed"):
+        train(preset, manifest, unbroken[0], seed=4)
+
+
+def test_folder_with_other_files_is_refused(manifest, preset, tmp_path):
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(UsageError, match="other files"):
+        train(preset, manifest, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_early_stopping_ends_the_run(manifest, preset, tmp_path):
+    patient = json.loads(preset.read_text("utf-8"))
+    patient["training"] |= {"patience": 1, "epochs": 9, "steps_per_epoch": 1}
+    # With nothing learnt no epoch is better than the first.
+    patient["training"]["optimizer"] |= {"learning_rate": 1e-30, "final_learning_rate": 1e-31}
+    path = tmp_path / "patient.json"
+    path.write_text(json.dumps(patient), "utf-8")
+    assert len(train(path, manifest, tmp_path / "run")["history"]) == 2
+    assert len(train(path, manifest, tmp_path / "run")["history"]) == 2
+
+
+def test_nan_loss_stops_with_a_word_and_keeps_the_checkpoint(manifest, preset, tmp_path):
+    wild = json.loads(preset.read_text("utf-8"))
+    wild["training"]["optimizer"] |= {"learning_rate": 1e38, "final_learning_rate": 1e37}
+    path = tmp_path / "wild.json"
+    path.write_text(json.dumps(wild), "utf-8")
+    with pytest.raises(AudioSRError, match="learning_rate"):
+        train(path, manifest, tmp_path / "run")
+    assert (tmp_path / "run" / "state" / "state.json").is_file()
