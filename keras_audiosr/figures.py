@@ -1,0 +1,83 @@
+"""The paper's spectrum figure: lossless, lossy and restored side by side (extra `plot`)."""
+
+import numpy as np
+
+from .audio.files import atomic_output
+from .errors import UsageError
+
+__all__ = ["require_matplotlib", "spectrum_figure"]
+
+# Decibels of full scale shown, from the floor of the spectra up.
+LEVELS = (-100.0, -20.0)
+
+# Seconds shown at most: enough columns to see notes, few enough to see their edges.
+DURATION = 8.0
+
+
+def require_matplotlib() -> None:
+    """Fails early, before an hour of restoring.
+
+    Raises:
+        UsageError: matplotlib is missing.
+    """
+    try:
+        import matplotlib  # noqa: F401 - only to see whether it is there
+    except ImportError as error:
+        raise UsageError(
+            "the spectrum figure needs matplotlib; it is not installed; pip install 'keras_audiosr[plot]', or leave"
+            " the figure out"
+        ) from error
+
+
+def _levels(audio: np.ndarray) -> np.ndarray:
+    """Power spectrum in dB, averaged over the channels: `(bins, frames)`."""
+    from keras import ops
+
+    from .metrics import log_spectrum
+
+    power = 10.0 ** ops.convert_to_numpy(log_spectrum(audio[None]))[0]
+    return 10.0 * np.log10(power.mean(axis=0)).T
+
+
+def spectrum_figure(path, signals: dict[str, np.ndarray], sample_rate: int, title: str = "") -> None:
+    """Draws spectrograms side by side, on one scale, into a picture; whole or not at all.
+
+    Args:
+        path: the picture; its suffix chooses the format (`.png`).
+        signals: name -> array `(time, channels)` in [-1, 1]; the loudest 8 s of the first are shown of each.
+        sample_rate: Hz.
+        title: a line above.
+
+    Raises:
+        UsageError: matplotlib is missing.
+        AudioFileError: the picture cannot be written.
+    """
+    require_matplotlib()
+    # Without pyplot: no global state, no display, safe in any thread.
+    from matplotlib.figure import Figure
+
+    first = next(iter(signals.values()))
+    length = min(len(first), round(DURATION * sample_rate))
+    starts = np.arange(0, len(first) - length + 1, sample_rate)
+    energy = np.concatenate([[0.0], np.cumsum(np.square(first, dtype=np.float64).sum(axis=1))])
+    start = int(starts[np.argmax(energy[starts + length] - energy[starts])])
+
+    figure = Figure(figsize=(4.4 * len(signals) + 1.0, 4.2), layout="constrained")
+    axes = figure.subplots(1, len(signals), sharey=True, squeeze=False)[0]
+    for axis, (name, audio) in zip(axes, signals.items(), strict=True):
+        image = axis.imshow(
+            _levels(audio[start : start + length]),
+            origin="lower",
+            aspect="auto",
+            cmap="magma",
+            vmin=LEVELS[0],
+            vmax=LEVELS[1],
+            extent=(start / sample_rate, (start + length) / sample_rate, 0.0, sample_rate / 2000),
+        )
+        axis.set(title=name, xlabel="time (s)")
+    axes[0].set_yticks(range(0, sample_rate // 2000, 5))
+    axes[0].set_ylabel("frequency (kHz)")
+    figure.colorbar(image, ax=list(axes), label="level (dB of full scale)", pad=0.01)
+    figure.suptitle(title, parse_math=False)  # a song may be called $
+    with atomic_output(path) as partial:
+        figure.savefig(partial, dpi=110)

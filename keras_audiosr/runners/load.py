@@ -1,0 +1,48 @@
+"""Which runner a path asks for."""
+
+from pathlib import Path
+
+from .. import presets
+from ..errors import ArtifactError
+from .artifact import METADATA
+from .base import Runner
+from .keras import CHECKPOINT, KerasRunner
+from .litert import LiteRTRunner
+
+
+def load_runner(path_or_preset=None) -> Runner:
+    """The runner for a model, chosen by what the path holds.
+
+    Args:
+        path_or_preset: one of
+            - an exported model: the folder with `metadata.json`, or a `.tflite` file in it (LiteRT);
+            - its SavedModel folder, which holds `saved_model.pb` (TensorFlow);
+            - a run folder of `train`, or a `.keras` file in one (Keras);
+            - a preset's name, for the exported model that comes with the package (LiteRT);
+            - `None` for the default preset.
+
+    Raises:
+        ArtifactError: nothing of the kind, or it is damaged.
+    """
+    if path_or_preset is None:
+        return LiteRTRunner(presets.bundled_folder(presets.DEFAULT_PRESET))
+    path = Path(path_or_preset)
+    if path.is_dir():
+        if (path / METADATA).exists():
+            return LiteRTRunner(path)
+        if (path / "saved_model.pb").exists():
+            from .saved_model import SavedModelRunner
+
+            return SavedModelRunner(path)
+        if (path / CHECKPOINT).exists():
+            return KerasRunner(path / CHECKPOINT)
+    elif path.suffix == ".tflite":
+        return LiteRTRunner(path.parent, path.name)
+    elif path.suffix == ".keras":
+        return KerasRunner(path)
+    elif str(path_or_preset) in presets.list_presets():
+        return LiteRTRunner(presets.bundled_folder(str(path_or_preset)))
+    raise ArtifactError(
+        "a model is an exported folder, a SavedModel, a run folder, a .keras file or a preset"
+        f" ({', '.join(presets.list_presets())}); received {str(path_or_preset)!r}, none of them; check the path"
+    )

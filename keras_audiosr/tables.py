@@ -1,0 +1,97 @@
+"""The table `evaluate` makes: a row of lossy and a row of restored music per codec, as JSON and Markdown."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+
+__all__ = ["EvaluationTable"]
+
+# Column heads; in percent goes the change of what has no decibels or points of its own.
+COLUMNS = {"snr": "SNR (dB)", "si_sdr": "SI-SDR (dB)", "lsd": "LSD", "lsd_hf": "LSD-HF", "visqol": "ViSQOL"}
+PERCENT = ("lsd", "lsd_hf")
+
+
+def _codec_key(codec: str) -> tuple:
+    """`mp3@64k` before `mp3@128k`."""
+    return tuple(float(part) if part[:1].isdigit() else part for part in re.split(r"(\d+(?:\.\d+)?)", codec))
+
+
+def _summary(values: list[float | None]) -> dict:
+    there = [value for value in values if value is not None]
+    if not there:
+        return {"mean": None, "std": None, "files": 0}
+    return {"mean": float(np.mean(there)), "std": float(np.std(there)), "files": len(there)}
+
+
+def _change(before: dict, after: dict, metric: str) -> dict | None:
+    if before["mean"] is None or after["mean"] is None:
+        return None
+    change = {"difference": after["mean"] - before["mean"]}
+    if metric in PERCENT and before["mean"] > 0:
+        change["percent"] = 100.0 * change["difference"] / before["mean"]
+    return change
+
+
+def _cell(summary: dict, change: dict | None) -> str:
+    if summary["mean"] is None:
+        return "n/a"
+    text = f"{summary['mean']:.2f} ± {summary['std']:.2f}"
+    if change is None:
+        return text
+    # Adding 0.0 turns the minus zero of a rounded trifle into zero.
+    if "percent" in change:
+        return f"{text} ({round(change['percent']) + 0.0:+.0f} %)"
+    return f"{text} ({round(change['difference'], 2) + 0.0:+.2f})"
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationTable:
+    """What `evaluate` found.
+
+    Attributes:
+        rows: for each codec one row with `signal` `"unprocessed"` and one with `"restored"`; each metric as
+            `{"mean", "std", "files"}` over the files; `change` against the unprocessed row as `{"difference"}`, for
+            LSD with `"percent"`.
+        files: every pair's figures: `lossless`, `lossy`, `codec`, `duration` s, `cutoff` Hz, and the metrics of
+            `unprocessed` and `restored`; `None` where a metric is not defined.
+        definitions: how the metrics are computed; printed under the table.
+        about: arguments, versions, hashes.
+    """
+
+    rows: list[dict]
+    files: list[dict]
+    definitions: list[str]
+    about: dict
+
+    @classmethod
+    def from_files(cls, files: list[dict], definitions: list[str], about: dict) -> "EvaluationTable":
+        """Means and standard deviations (of the files themselves, not of a sample) per codec."""
+        rows = []
+        for codec in sorted({file["codec"] for file in files}, key=_codec_key):
+            group = [file for file in files if file["codec"] == codec]
+            metrics = [metric for metric in COLUMNS if metric in group[0]["unprocessed"]]
+            before, after = (
+                {metric: _summary([file[signal][metric] for file in group]) for metric in metrics}
+                for signal in ("unprocessed", "restored")
+            )
+            changes = {metric: _change(before[metric], after[metric], metric) for metric in metrics}
+            rows.append({"codec": codec, "signal": "unprocessed", "files": len(group), **before})
+            rows.append({"codec": codec, "signal": "restored", "files": len(group), **after, "change": changes})
+        return cls(rows, files, definitions, about)
+
+    def to_markdown(self) -> str:
+        """The table, and the definitions under it."""
+        metrics = [metric for metric in COLUMNS if metric in self.rows[0]]
+        lines = ["| codec | | files | " + " | ".join(COLUMNS[metric] for metric in metrics) + " |"]
+        lines.append("|---|---|---:|" + "---|" * len(metrics))
+        for row in self.rows:
+            cells = [_cell(row[metric], row.get("change", {}).get(metric)) for metric in metrics]
+            lines.append(f"| {row['codec']} | {row['signal']} | {row['files']} | " + " | ".join(cells) + " |")
+        lines += ["", "Mean ± standard deviation over the files; in brackets the change against unprocessed."]
+        return "\n".join([*lines, *self.definitions, ""])
+
+    def to_json(self) -> str:
+        """Everything, as JSON."""
+        return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,0 +1,315 @@
+"""evaluate: its figures against the metrics, its ways in, its errors, what it leaves behind."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+import types
+
+import keras
+import numpy as np
+import pytest
+import scipy.signal
+import soundfile
+from keras import ops
+
+from keras_audiosr import metrics
+from keras_audiosr.datasets.pairs import Pair, write_manifest
+from keras_audiosr.datasets.restored import match_restored
+from keras_audiosr.errors import (
+    ArtifactError,
+    AudioFileError,
+    ManifestError,
+    OutputExistsError,
+    UsageError,
+)
+from keras_audiosr.evaluate import evaluate, run
+from keras_audiosr.presets import DEFAULT_PRESET, load_preset
+from keras_audiosr.tables import EvaluationTable
+
+SAMPLE_RATE = 44100
+DELAY = 700
+GAIN = 0.9
+
+
+def lowpass(audio, cutoff):
+    taps = scipy.signal.firwin(511, cutoff, fs=SAMPLE_RATE)
+    return scipy.signal.convolve(audio, taps[:, None], mode="same").astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def manifest(tmp_path_factory, make_music):
+    """Two tracks, each low-passed at 8 and at 12 kHz, as float WAV twins; the 8 kHz twins come 700 samples late."""
+    root = tmp_path_factory.mktemp("pairs")
+    pairs = []
+    for seed, channels in ((1, 1), (2, 2)):
+        lossless = make_music(duration=1.5, channels=channels, seed=seed)
+        name = f"Album {seed}/01 Song"
+        (root / f"lossless/{name}").parent.mkdir(parents=True)
+        soundfile.write(root / f"lossless/{name}.wav", lossless, SAMPLE_RATE, subtype="FLOAT")
+        for cutoff, delay in ((8, DELAY), (12, 0)):
+            codec = f"lowpass@{cutoff}k"
+            lossy = np.concatenate([np.zeros((delay, channels), np.float32), lowpass(lossless, 1000 * cutoff)])
+            path = root / f"lossy/{codec}/{name}.wav"
+            path.parent.mkdir(parents=True)
+            soundfile.write(path, lossy, SAMPLE_RATE, subtype="FLOAT")
+            pairs.append(
+                Pair(
+                    lossless=f"lossless/{name}.wav",
+                    lossy=f"lossy/{codec}/{name}.wav",
+                    album=f"Album {seed}",
+                    track=1,
+                    title="Song",
+                    duration=1.5,
+                    length=len(lossless),
+                    sample_rate=SAMPLE_RATE,
+                    channels=channels,
+                    md5="",
+                    codec=codec,
+                    encoder="test",
+                    delay=delay,
+                    decoder="any",
+                )
+            )
+    write_manifest(root / "pairs.jsonl", pairs)
+    return root / "pairs.jsonl"
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    """What `train` leaves: a checkpoint, here of a network that multiplies by 0.9, and its preset."""
+    folder = tmp_path_factory.mktemp("run")
+    lossy = keras.Input((None, 1), name="lossy")
+    layer = keras.layers.Conv1D(1, 1, use_bias=False, kernel_initializer=keras.initializers.Constant(GAIN))
+    keras.Model(lossy, layer(lossy)).save(folder / "best.keras")
+    preset = {**load_preset(DEFAULT_PRESET), "name": "gain", "context": 0, "hop_length": 1}
+    (folder / "preset.json").write_text(json.dumps({**preset, "export": {"window_length": 16384}}))
+    return folder
+
+
+def read(path):
+    return soundfile.read(path, dtype="float32", always_2d=True)[0]
+
+
+def restore_into(folder, manifest, name="{}.flac", keep_delay=True):
+    """Restores by hand, as `restore` would: files of the lossy length, in the same sub-folders."""
+    for path in manifest.parent.glob("lossy/**/*.wav"):
+        out = folder / path.relative_to(manifest.parent)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        delay = DELAY if "@8k" in str(path) and not keep_delay else 0
+        soundfile.write(out.parent / name.format(path.stem), GAIN * read(path)[delay:], SAMPLE_RATE, subtype="PCM_24")
+
+
+def test_figures_are_those_of_the_metrics(manifest, run_folder):
+    table = evaluate(manifest, run_folder)
+    assert [(row["codec"], row["signal"]) for row in table.rows] == [
+        ("lowpass@8k", "unprocessed"),
+        ("lowpass@8k", "restored"),
+        ("lowpass@12k", "unprocessed"),
+        ("lowpass@12k", "restored"),
+    ]
+    expected = {"unprocessed": [], "restored": []}
+    for seed in (1, 2):
+        lossless = read(manifest.parent / f"lossless/Album {seed}/01 Song.wav")[None]
+        lossy = read(manifest.parent / f"lossy/lowpass@8k/Album {seed}/01 Song.wav")[None, DELAY:]
+        for signal, audio in (("unprocessed", lossy), ("restored", GAIN * lossy)):
+            values = [function(lossless, audio) for function in (metrics.snr, metrics.si_sdr, metrics.lsd)]
+            expected[signal].append([float(ops.convert_to_numpy(value)[0]) for value in values])
+    for row in table.rows[:2]:
+        for index, name in enumerate(("snr", "si_sdr", "lsd")):
+            values = np.array(expected[row["signal"]])[:, index]
+            assert row[name]["mean"] == pytest.approx(values.mean(), abs=1e-3)
+            assert row[name]["std"] == pytest.approx(values.std(), abs=1e-3)
+    change = table.rows[1]["change"]
+    assert change["snr"]["difference"] == pytest.approx(table.rows[1]["snr"]["mean"] - table.rows[0]["snr"]["mean"])
+    ratio = table.rows[1]["lsd"]["mean"] / table.rows[0]["lsd"]["mean"]
+    assert change["lsd"]["percent"] == pytest.approx(100 * ratio - 100)
+    # Scaling hurts SNR and cannot touch SI-SDR.
+    assert change["snr"]["difference"] < -0.1
+    assert change["si_sdr"]["difference"] == pytest.approx(0.0, abs=1e-3)
+
+
+def test_cutoff_is_the_lossy_input_s_own(manifest, run_folder):
+    table = evaluate(manifest, run_folder)
+    for file in table.files:
+        assert file["cutoff"] == pytest.approx(8000 if "@8k" in file["codec"] else 12000, abs=700)
+        assert file["unprocessed"]["lsd_hf"] > file["unprocessed"]["lsd"]
+
+
+def test_blocks_of_frames_sum_to_the_whole(make_music, monkeypatch):
+    monkeypatch.setattr(metrics, "BLOCK_FRAMES", 7)
+    lossless = make_music(duration=1.0)
+    lossy = lowpass(lossless, 9000)
+    first, second = metrics.measure(lossless, [lossy, 0.5 * lossless], SAMPLE_RATE, 9000.0)
+    for found, audio in ((first, lossy), (second, 0.5 * lossless)):
+        assert found["lsd"] == pytest.approx(float(metrics.lsd(lossless[None], audio[None])[0]), abs=1e-4)
+        expected = float(metrics.lsd_hf(lossless[None], audio[None], 9000.0, SAMPLE_RATE)[0])
+        assert found["lsd_hf"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_no_band_above_the_cutoff_is_none_not_a_number(make_music):
+    lossless = make_music(duration=0.2)
+    assert metrics.measure(lossless, [lossless], SAMPLE_RATE, 22050.0)[0]["lsd_hf"] is None
+
+
+@pytest.mark.parametrize(("name", "keep_delay"), [("{}.flac", True), ("{}.restored.flac", True), ("{}.wav", False)])
+def test_restored_files_give_what_the_model_gives(manifest, run_folder, tmp_path, name, keep_delay):
+    restore_into(tmp_path, manifest, name, keep_delay)
+    found, expected = evaluate(manifest, tmp_path), evaluate(manifest, run_folder)
+    for found_row, row in zip(found.rows, expected.rows, strict=True):
+        # 24-bit rounding reaches -144 dB; LSD's floor is at -100 dB.
+        assert found_row["snr"]["mean"] == pytest.approx(row["snr"]["mean"], abs=1e-3)
+        assert found_row["lsd"]["mean"] == pytest.approx(row["lsd"]["mean"], abs=1e-2)
+
+
+def test_jobs_do_not_matter(manifest, run_folder):
+    # In a process of its own: spawned workers import the main module again.
+    code = "import sys; from keras_audiosr.evaluate import evaluate\n"
+    code += "if __name__ == '__main__': print(evaluate(sys.argv[1], sys.argv[2], jobs=2).to_json())"
+    script = run_folder / "script.py"
+    script.write_text(code)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, str(script), str(manifest), str(run_folder)],
+        capture_output=True,
+        env=environment,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["files"] == evaluate(manifest, run_folder).files
+
+
+def test_output_is_complete_and_says_how_it_was_made(manifest, run_folder, tmp_path):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "new" / "evaluation"
+    table = evaluate(manifest, run_folder, out, codecs=["LOWPASS@8"])
+    assert sorted(path.name for path in out.iterdir()) == [
+        "evaluation.json",
+        "evaluation.md",
+        "spectrum_lowpass@8k.png",
+    ]
+    assert list(out.parent.iterdir()) == [out]
+    found = json.loads((out / "evaluation.json").read_text("utf-8"))
+    assert found["rows"] == table.rows
+    assert found["files"] == table.files
+    assert found["definitions"] == [metrics.LSD_DEFINITION]
+    assert found["about"]["arguments"]["codecs"] == ["lowpass@8k"]
+    assert len(found["about"]["manifest_sha256"]) == len(found["about"]["what_sha256"]) == 64
+    assert found["about"]["versions"]["keras"] == keras.__version__
+    markdown = (out / "evaluation.md").read_text("utf-8")
+    assert markdown.startswith(table.to_markdown())
+    assert "(spectrum_lowpass@8k.png)" in markdown
+    assert (out / "spectrum_lowpass@8k.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_markdown_has_unprocessed_first_mean_spread_and_change():
+    def file(codec, lsd_before, lsd_after, snr):
+        before = {"snr": 10.0, "si_sdr": 9.0, "lsd": lsd_before, "lsd_hf": None}
+        after = {"snr": snr, "si_sdr": 9.0, "lsd": lsd_after, "lsd_hf": None}
+        return {"codec": codec, "unprocessed": before, "restored": after}
+
+    files = [file("mp3@128k", 0.8, 0.8, 9.999), file("mp3@64k", 1.0, 0.5, 11.0), file("mp3@64k", 2.0, 1.0, 12.0)]
+    lines = EvaluationTable.from_files(files, ["LSD: so."], {}).to_markdown().splitlines()
+    assert lines[0] == "| codec | | files | SNR (dB) | SI-SDR (dB) | LSD | LSD-HF |"
+    assert lines[2] == "| mp3@64k | unprocessed | 2 | 10.00 ± 0.00 | 9.00 ± 0.00 | 1.50 ± 0.50 | n/a |"
+    assert (
+        lines[3]
+        == "| mp3@64k | restored | 2 | 11.50 ± 0.50 (+1.50) | 9.00 ± 0.00 (+0.00) | 0.75 ± 0.25 (-50 %) | n/a |"
+    )
+    assert lines[4].startswith("| mp3@128k | unprocessed | 1 |")
+    assert (
+        lines[5]
+        == "| mp3@128k | restored | 1 | 10.00 ± 0.00 (+0.00) | 9.00 ± 0.00 (+0.00) | 0.80 ± 0.00 (+0 %) | n/a |"
+    )
+    assert lines[-1] == "LSD: so."
+
+
+def test_command_line_prints_the_table_alone(manifest, run_folder, capsys):
+    args = {"manifest": str(manifest), "what": str(run_folder), "out": None, "codec": ["lowpass@12k"]}
+    assert run(types.SimpleNamespace(**args, visqol=False, no_figure=False, jobs=1)) == 0
+    assert capsys.readouterr().out == evaluate(manifest, run_folder, codecs=["lowpass@12k"]).to_markdown()
+
+
+def one_line(error):
+    return "\n" not in str(error.value)
+
+
+def test_missing_restored_file_is_named(manifest, tmp_path):
+    restore_into(tmp_path, manifest)
+    (tmp_path / "lossy/lowpass@12k/Album 2/01 Song.flac").unlink()
+    with pytest.raises(ManifestError, match="has none for lossy/lowpass@12k/Album 2/01 Song") as error:
+        evaluate(manifest, tmp_path)
+    assert one_line(error)
+    evaluate(manifest, tmp_path, codecs=["lowpass@8k"])
+
+
+def test_one_file_for_two_pairs_is_refused(manifest, tmp_path):
+    pair = Pair("a.flac", "mp3@64k/song.mp3", "", 1, "", 1.0, 1, 1, 1, "", "mp3@64k", "", 0, "any")
+    twin = dataclasses.replace(pair, lossy="aac@64k/song.m4a")
+    (tmp_path / "song.flac").touch()
+    assert match_restored(tmp_path, [pair]) == {pair.lossy: tmp_path / "song.flac"}
+    with pytest.raises(ManifestError, match="own restored file"):
+        match_restored(tmp_path, [pair, twin])
+    (tmp_path / "song.wav").touch()
+    with pytest.raises(ManifestError, match=r"song\.flac and song\.wav"):
+        match_restored(tmp_path, [pair])
+
+
+def test_wrong_length_is_refused_and_leaves_nothing(manifest, tmp_path):
+    restored, out = tmp_path / "restored", tmp_path / "out"
+    restore_into(restored, manifest)
+    path = restored / "lossy/lowpass@12k/Album 1/01 Song.flac"
+    soundfile.write(path, read(path)[:-100], SAMPLE_RATE)
+    with pytest.raises(AudioFileError, match="as long as its lossy one") as error:
+        evaluate(manifest, restored, out)
+    assert one_line(error)
+    assert [path.name for path in tmp_path.iterdir()] == ["restored"]
+
+
+def test_wrong_number_of_channels_is_refused(manifest, tmp_path):
+    restore_into(tmp_path, manifest)
+    path = tmp_path / "lossy/lowpass@12k/Album 2/01 Song.flac"
+    soundfile.write(path, read(path)[:, :1], SAMPLE_RATE)
+    with pytest.raises(ArtifactError, match="shape of its lossless source"):
+        evaluate(manifest, tmp_path)
+
+
+def test_bad_requests(manifest, run_folder, tmp_path):
+    with pytest.raises(UsageError, match="jobs must be 1 or more"):
+        evaluate(manifest, run_folder, jobs=0)
+    with pytest.raises(ManifestError, match="no mp3@64k"):
+        evaluate(manifest, run_folder, codecs=["mp3@64k"])
+    with pytest.raises(ManifestError, match="pairs is needed"):
+        evaluate(tmp_path / "nothing.jsonl", run_folder)
+    with pytest.raises(ArtifactError, match="none of them"):
+        evaluate(manifest, tmp_path / "nothing.keras.zip")
+    with pytest.raises(ManifestError, match="nor audio"):
+        evaluate(manifest, tmp_path)
+    (tmp_path / "there").write_text("mine")
+    with pytest.raises(OutputExistsError):
+        evaluate(manifest, run_folder, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize(("package", "arguments"), [("visqol", {"visqol": True}), ("matplotlib", {"figure": True})])
+def test_missing_extra_is_named_before_the_work(manifest, run_folder, tmp_path, monkeypatch, package, arguments):
+    monkeypatch.setitem(sys.modules, package, None)  # `import` raises ImportError
+    with pytest.raises(UsageError, match=r"pip install 'keras_audiosr\[(visqol|plot)\]'") as error:
+        evaluate(manifest, run_folder, tmp_path / "out", **arguments)
+    assert one_line(error)
+    assert not list(tmp_path.iterdir())
+
+
+def test_visqol_orders_better_and_worse(make_music):
+    pytest.importorskip("visqol")
+    from keras_audiosr.visqol import visqol
+
+    lossless = make_music(duration=2.0)
+    scores = [
+        visqol(lossless, audio, SAMPLE_RATE) for audio in (lossless, lowpass(lossless, 7000), lowpass(lossless, 3000))
+    ]
+    assert 5.0 > scores[0] > scores[1] > scores[2] > 1.0
+    assert visqol(np.zeros_like(lossless), lossless, SAMPLE_RATE) is None
+    assert visqol(lossless[:9000], lossless[:9000], SAMPLE_RATE) is None

@@ -1,0 +1,139 @@
+"""Export: what is written, what it says of itself, and what happens when it cannot be."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tiny_model import HOP, WINDOW, tiny_export, tiny_run, write_run
+
+from keras_audiosr import cli
+from keras_audiosr.errors import ArtifactError, OutputExistsError, UsageError
+from keras_audiosr.export import export
+
+
+def test_everything_is_there_and_hashed():
+    folder = tiny_export()
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert folder.name == metadata["name"] == "tiny"
+    for name in ("1/saved_model.pb", "model.tflite", "model.weights.h5"):
+        assert name in metadata["files"]
+    for name, entry in metadata["files"].items():
+        content = (folder / name).read_bytes()
+        assert entry == {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    assert metadata["parameters"] == 3 * HOP * HOP + HOP
+    assert metadata["window_length"] == WINDOW
+    assert metadata["channels"] == 1
+    assert metadata["training"]["corpus_sha256"] == "c0ffee"
+    assert metadata["training"]["best_epoch"] == {"val_loss": 1.0}
+    assert max(metadata["worst_difference"].values()) < 1e-5
+    # Weights once, not twice: SavedModel about as large as the parameters.
+    variables = metadata["files"]["1/variables/variables.data-00000-of-00001"]["bytes"]
+    assert variables < 1.1 * 4 * metadata["parameters"]
+
+
+def test_signatures_are_lossy_to_restored():
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+
+    signature = tf.saved_model.load(str(tiny_export() / "1")).signatures["serving_default"]
+    assert signature.structured_input_signature[1]["lossy"].shape.as_list() == [None, WINDOW, 1]
+    assert list(signature.structured_outputs) == ["restored"]
+    (lite,) = Interpreter(str(tiny_export() / "model.tflite")).get_signature_list().values()
+    assert lite == {"inputs": ["lossy"], "outputs": ["restored"]}
+
+
+def test_batch_does_not_matter():
+    from keras_audiosr.runners import load_runner
+
+    windows = np.random.default_rng(0).standard_normal((3, WINDOW, 1)).astype(np.float32)
+    for path in (tiny_export(), tiny_export() / "1", tiny_run()):
+        runner = load_runner(path)
+        one_by_one = np.concatenate([runner.predict(window[None]) for window in windows])
+        np.testing.assert_allclose(runner.predict(windows), one_by_one, atol=1e-5)
+
+
+def test_weights_load_into_keras():
+    import keras
+
+    model = keras.saving.load_model(tiny_run() / "best.keras")
+    saved = [weight.copy() for weight in model.get_weights()]
+    model.set_weights([np.zeros_like(weight) for weight in saved])
+    model.load_weights(tiny_export() / "model.weights.h5")
+    for weight, expected in zip(model.get_weights(), saved, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+
+
+def test_existing_export_is_kept_unless_asked(tmp_path, capsys):
+    target = tmp_path / "tiny"
+    shutil.copytree(tiny_export(), target)
+    with pytest.raises(OutputExistsError, match="--overwrite"):
+        export(tiny_run(), tmp_path)
+    evaluation = {
+        "rows": [
+            {"codec": "mp3@64k", "signal": "unprocessed", "files": 1, "lsd": {"mean": 1.5, "std": 0.0, "files": 1}}
+        ],
+        "files": [],
+        "definitions": ["LSD: the usual."],
+        "about": {},
+    }
+    (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
+    (tmp_path / "licences.md").write_text("# Music\n\nBy somebody, CC BY 4.0.\n")
+    arguments = ["--evaluation", str(tmp_path / "evaluation.json"), "--attribution", str(tmp_path / "licences.md")]
+    assert cli.main(["export", str(tiny_run() / "best.keras"), str(tmp_path), "--overwrite", *arguments]) == 0
+    assert "model.tflite" in capsys.readouterr().out
+    card = (target / "MODEL_CARD.md").read_text()
+    assert "invents detail" in card
+    assert "| mp3@64k | unprocessed | 1 | 1.50" in card
+    assert "### Music\n\nBy somebody, CC BY 4.0." in card
+    assert json.loads((target / "metadata.json").read_text())["evaluation"]["rows"][0]["lsd"]["mean"] == 1.5
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation.json", "licences.md", "tiny"]
+
+
+def test_a_folder_that_is_no_export_is_never_replaced(tmp_path):
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "thesis.tex").write_text("years of work")
+    with pytest.raises(OutputExistsError, match="no metadata"):
+        export(tiny_run(), tmp_path, overwrite=True)
+    assert (tmp_path / "tiny" / "thesis.tex").exists()
+
+
+def test_missing_inputs(tmp_path):
+    with pytest.raises(ArtifactError, match="preset.json"):
+        export(tmp_path / "no-run", tmp_path)
+    with pytest.raises(UsageError, match="evaluation.json"):
+        export(tiny_run(), tmp_path, evaluation=tiny_run() / "history.json")
+    with pytest.raises(UsageError, match="UTF-8"):
+        export(tiny_run(), tmp_path, attribution=tmp_path / "none.md")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_model_that_does_not_convert_is_one_error(tmp_path):
+    import keras
+
+    run = shutil.copytree(tiny_run(), tmp_path / "run")
+    # A graph with a channel too many: built and saved happily, refused by the check of the exported network.
+    lossy = keras.Input((None, 2), name="lossy")
+    keras.Model(lossy, keras.layers.Dense(1)(lossy)).save(run / "best.keras")
+    with pytest.raises(ArtifactError, match="must convert") as caught:
+        export(run, tmp_path / "out")
+    assert "\n" not in str(caught.value)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_an_abort_of_the_child_is_one_error(tmp_path, monkeypatch):
+    (tmp_path / "python").write_text(
+        "#!/bin/sh\necho 'LLVM ERROR: something inside' >&2\necho '#0 stack' >&2\nkill -ABRT $$\n"
+    )
+    (tmp_path / "python").chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    with pytest.raises(ArtifactError, match=r"LLVM ERROR: something inside \(signal 6\)"):
+        export(tiny_run(), tmp_path / "out")
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_nan_weights_are_refused(tmp_path):
+    run = write_run(tmp_path, scale=float("nan"))
+    with pytest.raises(ArtifactError, match="must equal its checkpoint"):
+        export(run, tmp_path / "out")

@@ -1,0 +1,174 @@
+"""Runners: one interface, the same samples from Keras, SavedModel and LiteRT, and nothing from a damaged model."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from tiny_model import tiny_export, tiny_run
+
+from keras_audiosr.errors import ArtifactError, UsageError
+from keras_audiosr.runners import Runner, load_runner
+from keras_audiosr.runners.keras import KerasRunner
+from keras_audiosr.runners.litert import LiteRTRunner
+from keras_audiosr.runners.saved_model import SavedModelRunner
+
+
+@pytest.fixture
+def copied_export(tmp_path):
+    return shutil.copytree(tiny_export(), tmp_path / "model")
+
+
+def test_load_runner_chooses_by_what_the_path_holds():
+    export, run = tiny_export(), tiny_run()
+    assert isinstance(load_runner(export), LiteRTRunner)
+    assert isinstance(load_runner(export / "model.tflite"), LiteRTRunner)
+    assert isinstance(load_runner(export / "1"), SavedModelRunner)
+    assert isinstance(load_runner(run), KerasRunner)
+    assert isinstance(load_runner(run / "best.keras"), KerasRunner)
+
+
+def test_every_runner_gives_the_same(make_music):
+    audio = make_music(duration=1.0)
+    runners = [load_runner(path) for path in (tiny_run(), tiny_export() / "1", tiny_export())]
+    outputs = [runner.run(audio) for runner in runners]
+    assert np.abs(outputs[0] - audio).max() > 1e-3  # the model does something
+    for runner, output in zip(runners, outputs, strict=True):
+        assert runner.name == "tiny"
+        assert runner.sample_rate == 44100
+        assert output.shape == audio.shape
+        assert output.dtype == np.float32
+        np.testing.assert_allclose(output, outputs[0], atol=1e-5, rtol=0)
+
+
+def test_window_lengths_agree(make_music):
+    audio = make_music(duration=1.0, channels=1)
+    whole, *others = (
+        KerasRunner(tiny_run() / "best.keras", length).run(audio) for length in (65536, 4096, 1280, 32768)
+    )
+    for other in others:
+        np.testing.assert_allclose(other, whole, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, 512, 4095, 4097])
+def test_any_length(length):
+    audio = np.full((length, 2), 0.1, np.float32)
+    assert load_runner(tiny_export()).run(audio).shape == (length, 2)
+
+
+def test_another_sample_rate_goes_through(make_music):
+    audio = make_music(duration=0.5, sample_rate=48000)
+    restored = load_runner(tiny_export()).run(audio, 48000)
+    assert restored.shape == audio.shape
+    assert 1e-3 < np.abs(restored - audio).max() < 0.5
+
+
+def test_shape_is_checked():
+    with pytest.raises(UsageError, match=r"\(time, channels\); received shape \(10,\)"):
+        load_runner(tiny_export()).run(np.zeros(10))
+
+
+def test_values_that_are_not_finite_are_refused():
+    class Broken(Runner):
+        def predict(self, windows):
+            return windows * np.nan
+
+    broken = Broken(name="broken", sample_rate=44100, window_length=1024, context=256, hop_length=256)
+    with pytest.raises(ArtifactError, match="finite"):
+        broken.run(np.ones((10, 1), np.float32))
+
+
+def damage(folder, what):
+    tflite, metadata = folder / "model.tflite", folder / "metadata.json"
+    content = json.loads(metadata.read_text())
+    if what == "truncated":
+        tflite.write_bytes(tflite.read_bytes()[:-1])
+    elif what == "one bit":
+        flipped = bytearray(tflite.read_bytes())
+        flipped[5000] ^= 1
+        tflite.write_bytes(flipped)
+    elif what == "missing":
+        tflite.unlink()
+    elif what == "not JSON":
+        metadata.write_text("{")
+    elif what == "no rate":
+        del content["sample_rate"]
+        metadata.write_text(json.dumps(content))
+    elif what == "not listed":
+        del content["files"]["model.tflite"]
+        metadata.write_text(json.dumps(content))
+    elif what == "other window":
+        content["window_length"] *= 2
+        metadata.write_text(json.dumps(content))
+    elif what == "off the grid":
+        content["context"] += 1
+        metadata.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    "what",
+    ["truncated", "one bit", "missing", "not JSON", "no rate", "not listed", "other window", "off the grid"],
+)
+def test_damaged_artifact_is_refused_in_one_line(copied_export, what):
+    damage(copied_export, what)
+    with pytest.raises(ArtifactError) as caught:
+        load_runner(copied_export)
+    assert "\n" not in str(caught.value)
+    assert str(copied_export) in str(caught.value) or "tiny" in str(caught.value)
+
+
+def test_no_network_at_all_is_refused(copied_export):
+    import hashlib
+
+    (copied_export / "model.tflite").write_bytes(b"no network")
+    content = json.loads((copied_export / "metadata.json").read_text())
+    content["files"]["model.tflite"]["sha256"] = hashlib.sha256(b"no network").hexdigest()
+    (copied_export / "metadata.json").write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match="LiteRT can run"):
+        load_runner(copied_export)
+
+
+def test_damaged_saved_model_is_refused(copied_export):
+    (copied_export / "1" / "saved_model.pb").write_bytes(b"")
+    with pytest.raises(ArtifactError, match="SHA-256"):
+        load_runner(copied_export / "1")
+
+
+def test_damaged_checkpoint_is_refused(tmp_path):
+    run = shutil.copytree(tiny_run(), tmp_path / "run")
+    (run / "best.keras").write_bytes((run / "best.keras").read_bytes()[:500])
+    with pytest.raises(ArtifactError, match="Keras can load"):
+        load_runner(run)
+    (run / "preset.json").unlink()
+    with pytest.raises(ArtifactError, match=r"preset\.json beside it"):
+        load_runner(run)
+
+
+def test_checkpoint_with_code_in_it_is_refused(tmp_path):
+    import keras
+
+    run = shutil.copytree(tiny_run(), tmp_path / "run")
+    inputs = keras.Input((None, 1), name="lossy")
+    keras.Model(inputs, keras.layers.Lambda(lambda x: 2 * x)(inputs)).save(run / "best.keras")
+    with pytest.raises(ArtifactError):
+        load_runner(run)
+
+
+@pytest.mark.parametrize("name", ["no_such_preset", "nowhere/at/all.keras", "nowhere/model.tflite"])
+def test_nothing_there(name):
+    with pytest.raises(ArtifactError) as caught:
+        load_runner(name)
+    assert "nowhere" in str(caught.value) or "no_such_preset" in str(caught.value)
+
+
+def test_litert_needs_neither_tensorflow_nor_keras():
+    code = (
+        "import sys; from keras_audiosr.runners import load_runner; import numpy as np;"
+        f"load_runner({str(tiny_export())!r}).run(np.ones((9000, 1), np.float32));"
+        "sys.exit(sorted({'tensorflow', 'keras', 'jax', 'torch'} & set(sys.modules)).__repr__()"
+        " if {'tensorflow', 'keras'} & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
