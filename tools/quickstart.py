@@ -1,0 +1,56 @@
+"""Restores one song into demo/, prints figures before and after, and draws the spectra.
+
+Called by quickstart.sh. Without a song it takes the bundled clip, whose lossless original is at hand.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+from keras_audiosr import restore
+from keras_audiosr.audio.bandwidth import estimate_cutoff
+from keras_audiosr.audio.files import read
+from keras_audiosr.errors import AudioSRError
+from keras_audiosr.figures import spectrum_figure
+from keras_audiosr.metrics import measure
+
+ROOT = Path(__file__).parents[1]
+CLIP = ROOT / "tests" / "data" / "loop_tabla.mp3"
+# Seconds of a long song that the figures look at.
+EXCERPT = 30
+
+
+def main(song: Path | None) -> None:
+    lossless = None if song else CLIP.with_suffix(".flac")
+    song = song or CLIP
+    out = ROOT / "demo" / f"{song.stem}.restored.flac"
+    started = time.perf_counter()
+    restore(song, out, overwrite=True)
+    seconds = time.perf_counter() - started
+
+    lossy, sample_rate = read(song)
+    restored, _ = read(out)
+    duration = len(lossy) / sample_rate
+    middle = max(0, len(lossy) - EXCERPT * sample_rate) // 2
+    cut = slice(middle, middle + EXCERPT * sample_rate)
+    signals = {"lossy": lossy[cut], "restored": restored[cut]}
+    cutoff = {name: estimate_cutoff(signal, sample_rate) for name, signal in signals.items()}
+    print(f"{song.name}: {duration:.1f} s restored in {seconds:.1f} s, {duration / seconds:.0f} times real time")
+    print(f"\n{'':24}{'before':>10}{'after':>10}")
+    print(f"{'sound up to (kHz)':24}{cutoff['lossy'] / 1000:>10.1f}{cutoff['restored'] / 1000:>10.1f}")
+    if lossless:
+        truth, _ = read(lossless)
+        before, after = measure(truth, list(signals.values()), sample_rate, cutoff["lossy"])
+        signals = {"lossless": truth, **signals}
+        print(f"{'SNR (dB, more is better)':24}{before['snr']:>10.2f}{after['snr']:>10.2f}")
+        print(f"{'LSD (less is better)':24}{before['lsd']:>10.2f}{after['lsd']:>10.2f}")
+    picture = out.with_suffix(".png")
+    spectrum_figure(picture, signals, sample_rate, song.name)
+    print(f"\nrestored song     {out}\nspectrum picture  {picture}")
+
+
+if __name__ == "__main__":
+    try:
+        main(Path(sys.argv[1]) if len(sys.argv) > 1 else None)
+    except AudioSRError as error:
+        sys.exit(f"tools/quickstart.sh: {error}")

@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Makes the bundled model again, from a folder of lossless clips to exported_models/: rip, encode, train, evaluate,
+# export. About an hour on 2 cores. Interrupted, it goes on where it was.
+#
+#   tools/release.sh CORPUS WORK    CORPUS: folders train/ and dev/ of FLAC files; WORK: where everything in between goes
+set -euo pipefail
+if [ $# != 2 ] || [ ! -d "$1/train" ] || [ ! -d "$1/dev" ]; then
+  echo "tools/release.sh: CORPUS (with train/ and dev/) and WORK are needed; received: $*" >&2
+  exit 2
+fi
+corpus="$(realpath "$1")"; work="$(realpath -m "$2")"
+cd "$(dirname "$0")/.."
+source tools/environment.sh
+environment .venv-release ".[train,tfio,visqol]"
+export TF_CPP_MIN_LOG_LEVEL=3
+audiosr() { .venv-release/bin/keras-audiosr "$@"; }
+preset=paired_resnet_frame_44k
+train_codecs="mp3@32k mp3@48k mp3@64k mp3@96k mp3@128k"
+dev_codecs="mp3@24k mp3@32k mp3@48k mp3@64k mp3@96k mp3@128k mp3@192k aac@64k vorbis@64k opus@48k"
+
+for part in train dev; do
+  # Two excerpts of one composition end in _0 and _1. They belong to one album: splits go by album.
+  for file in "$corpus/$part"/*.flac; do
+    name="$(basename "$file" .flac)"
+    album="$work/$part/albums/$(sed 's/_[0-9]$//' <<<"$name")"
+    mkdir -p "$album"
+    ln -sf "$file" "$album/$name.flac"
+  done
+  codecs="${part}_codecs"
+  audiosr rip "$work/$part/albums" "$work/$part/tracks"
+  audiosr encode "$work/$part/tracks/tracks.jsonl" "$work/$part/pairs" $(printf -- '--codec %s ' ${!codecs}) --jobs "$(nproc)"
+done
+audiosr train "$preset" "$work/train/pairs/pairs.jsonl" -o "$work/run"
+rm -rf "$work/evaluation" "$work/evaluation_tflite"
+audiosr evaluate "$work/dev/pairs/pairs.jsonl" "$work/run" -o "$work/evaluation" --visqol
+audiosr export "$work/run" exported_models --evaluation "$work/evaluation/evaluation.json" \
+  --attribution docs/model/ATTRIBUTION.md --overwrite
+# What is shipped is what is measured: the table of the README is that of the exported TFLite file.
+audiosr evaluate "$work/dev/pairs/pairs.jsonl" "exported_models/$preset" -o "$work/evaluation_tflite" --visqol
