@@ -6,16 +6,14 @@ along. The same child proves that every artefact gives what the Keras model give
 """
 
 import argparse
-import contextlib
 import json
 import os
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-from .errors import ArtifactError, AudioFileError, OutputExistsError, UsageError
+from .audio.files import atomic_folder
+from .errors import ArtifactError, OutputExistsError, UsageError
 from .runners.artifact import METADATA
 from .runners.keras import CHECKPOINT, read_run_preset
 from .tables import EvaluationTable
@@ -70,7 +68,7 @@ def export(
     from . import __version__
     from .model_card import model_card
 
-    with _replaced_folder(target) as folder:
+    with atomic_folder(target, replaces=METADATA) as folder:
         _convert_in_child(checkpoint.absolute(), folder.absolute())
         metadata = json.loads(_read_text(folder / METADATA))
         metadata |= {"version": __version__, "preset": preset, "training": _training_facts(checkpoint.parent)}
@@ -106,30 +104,6 @@ def _read_text(path) -> str:
         return Path(path).read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"a UTF-8 text file is needed; {path}: {error}; check the path") from error
-
-
-@contextlib.contextmanager
-def _replaced_folder(target: Path) -> Iterator[Path]:
-    """A new folder beside `target` that takes its name, and its place, only when the block succeeds."""
-    if target.exists() and not (target / METADATA).is_file():
-        raise OutputExistsError(
-            f"only an earlier export is replaced; {target} has no {METADATA}; move it away or choose another folder"
-        )
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    old = target.with_name(f".{target.name}.{os.getpid()}.old")
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        if target.exists():
-            target.rename(old)
-        partial.rename(target)
-    except OSError as error:
-        raise AudioFileError(
-            f"the output must be writable; {target}: {error}; check the folder, its rights and the free space"
-        ) from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def _convert_in_child(checkpoint: Path, folder: Path) -> None:

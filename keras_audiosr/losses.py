@@ -90,14 +90,14 @@ class NegativeSNR(_WaveformLoss):
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
-class SISDR(_WaveformLoss):
+class NegativeSISDR(_WaveformLoss):
     """Minus the scale-invariant signal-to-distortion ratio, in dB.
 
     Reference: J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, equation 3
     (without the removal of the mean: music has no offset to hide).
     """
 
-    def __init__(self, name: str = "si_sdr_loss", **kwargs):
+    def __init__(self, name: str = "negative_si_sdr", **kwargs):
         super().__init__(name, **kwargs)
 
     def call(self, y_true, y_pred):
@@ -221,7 +221,7 @@ LOSSES = {
     "l2": L2,
     "charbonnier": Charbonnier,
     "negative_snr": NegativeSNR,
-    "si_sdr": SISDR,
+    "negative_si_sdr": NegativeSISDR,
     "multi_resolution_stft": MultiResolutionSTFT,
 }
 

@@ -94,7 +94,7 @@ def test_existing_export_is_kept_unless_asked(tmp_path, capsys):
 def test_a_folder_that_is_no_export_is_never_replaced(tmp_path):
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputExistsError, match="no metadata"):
+    with pytest.raises(OutputExistsError, match="holds metadata"):
         export(tiny_run(), tmp_path, overwrite=True)
     assert (tmp_path / "tiny" / "thesis.tex").exists()
 

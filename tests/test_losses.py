@@ -41,8 +41,8 @@ def test_si_sdr_equals_numpy_and_ignores_scale(pair):
     for target, estimate in zip(y_true, y_pred, strict=True):
         projection = np.dot(estimate, target) / np.dot(target, target) * target
         expected.append(-10 * np.log10(np.sum(projection**2) / np.sum((estimate - projection) ** 2)))
-    assert value(losses.SISDR(), *pair) == pytest.approx(np.mean(expected), abs=1e-3)
-    assert value(losses.SISDR(), pair[0], 0.5 * pair[1]) == pytest.approx(np.mean(expected), abs=1e-3)
+    assert value(losses.NegativeSISDR(), *pair) == pytest.approx(np.mean(expected), abs=1e-3)
+    assert value(losses.NegativeSISDR(), pair[0], 0.5 * pair[1]) == pytest.approx(np.mean(expected), abs=1e-3)
 
 
 def test_multi_resolution_stft_equals_scipy(pair):

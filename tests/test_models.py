@@ -124,6 +124,7 @@ def test_context_of_preset_is_what_the_network_sees(name):
 
 JAX_FIT = """
 import json, sys
+sys.modules["tensorflow"] = None  # as on a host that has none
 import keras, numpy as np
 from keras_audiosr.losses import build_loss
 from keras_audiosr.metrics import LSD, SNR
@@ -139,7 +140,6 @@ for config in json.loads(sys.argv[1]):
     x = y + 0.05 * np.sign(y)
     history = model.fit(x, y, batch_size=8, epochs=3, verbose=0).history["loss"]
     assert history[-1] < history[0], history
-assert "tensorflow" not in sys.modules
 """
 
 

@@ -197,27 +197,44 @@ def atomic_output(path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def atomic_folder(path) -> Iterator[Path]:
+def atomic_folder(path, replaces: str | None = None) -> Iterator[Path]:
     """A temporary folder beside `path`, there before long work begins, that takes its name when all is done.
 
+    Args:
+        path: the folder to make.
+        replaces: name of a file; a folder at `path` that holds it is replaced, once the new one is whole.
+
     Raises:
-        OutputExistsError: `path` is there, and not an empty folder.
+        OutputExistsError: `path` is there, neither empty nor what may be replaced.
         AudioFileError: the folder cannot be written, or the disk is full.
     """
     path = Path(path).absolute()
-    if path.is_symlink() or path.is_file() or (path.is_dir() and any(path.iterdir())):
+    occupied = path.is_symlink() or path.is_file() or (path.is_dir() and any(path.iterdir()))
+    if occupied and replaces is None:
         raise OutputExistsError(f"the output folder must be new or empty; {path} is not; name another, or move it away")
-    partial = path.with_name(f".{secrets.token_hex(8)}.partial")
+    if occupied and not (path / str(replaces)).is_file():
+        raise OutputExistsError(
+            f"only a folder that holds {replaces} is replaced; {path} has none; name another, or move it away"
+        )
+    partial, old = (path.with_name(f".{secrets.token_hex(8)}.partial") for _ in range(2))
     try:
         partial.mkdir(parents=True)
         yield partial
-        os.replace(partial, path)
+        if occupied:
+            os.replace(path, old)
+        try:
+            os.replace(partial, path)
+        except OSError:
+            if occupied:
+                os.replace(old, path)
+            raise
     except OSError as error:
         raise AudioFileError(
             f"the output must be writable; {path}: {error}; check the folder, its rights and the free space"
         ) from error
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        for folder in (partial, old):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write(path, audio: np.ndarray, sample_rate: int, subtype: str | None = None) -> None:
