@@ -24,7 +24,7 @@ _FILES_IN_FLIGHT = 8
 _PARALLEL_FILES = min(8, os.cpu_count() or 1)
 # Samples, about, in a packet, in a block and in the finished batches kept ready; lossy and lossless each.
 _PACKET_SAMPLES = 2**17
-_BLOCK_SAMPLES = 2**23
+_BLOCK_SAMPLES = 2**24
 _READY_SAMPLES = 2**22
 _FOREVER = np.iinfo(np.int64).max
 
@@ -73,18 +73,19 @@ def _packets(plan: Plan, seed: tf.Tensor) -> tf.data.Dataset:
                 for audio in decode_pair(pair, plan.folder, plan.decoder)
             ]
 
-    def decode(index):
+    def decode(index, visit):
         lossless, lossy = tf.numpy_function(load, [index], (tf.float32, tf.float32))
-        return index, tf.ensure_shape(lossless, (None, row_length)), tf.ensure_shape(lossy, (None, row_length))
+        return index, visit, tf.ensure_shape(lossless, (None, row_length)), tf.ensure_shape(lossy, (None, row_length))
 
-    def cut(index, lossless_rows, lossy_rows):
+    def cut(index, visit, lossless_rows, lossy_rows):
         num_windows, channels = windows_table[index], channels_table[index]
         total = num_windows * channels
         rows_a_channel = tf.shape(lossless_rows, tf.int64)[0] // channels
         order, size = tf.range(total), tf.constant(packet_size, tf.int64)
         if plan.shuffle:
             file_seed = _fold(cut_seed, index)
-            order = _random_order(total, _fold(file_seed, 0))
+            # Another share of the windows at each visit.
+            order = _random_order(total, _fold(file_seed, 0))[visit :: plan.visits]
             # Packets of another size for each file: files of one length would all end at once, decoding
             # would stand still while they last, and everything else while the next ones are decoded.
             size = tf.random.stateless_uniform(
@@ -102,12 +103,14 @@ def _packets(plan: Plan, seed: tf.Tensor) -> tf.data.Dataset:
                 lossy, lossless = tf.boolean_mask(lossy, loud), tf.boolean_mask(lossless, loud)
             return lossy, lossless
 
-        return tf.data.Dataset.range(0, total, size).map(packet)
+        return tf.data.Dataset.range(0, tf.size(order, tf.int64), size).map(packet)
 
     if plan.shuffle:
-        files = tf.data.Dataset.from_tensor_slices(_random_order(len(plan.pairs), order_seed))
+        orders = [_random_order(len(plan.pairs), _fold(order_seed, visit)) for visit in range(plan.visits)]
+        visits = np.repeat(np.arange(plan.visits), len(plan.pairs))
+        files = tf.data.Dataset.from_tensor_slices((tf.concat(orders, axis=0), visits))
     else:
-        files = tf.data.Dataset.range(len(plan.pairs))
+        files = tf.data.Dataset.range(len(plan.pairs)).map(lambda index: (index, tf.constant(0, tf.int64)))
     decoded = files.map(decode, num_parallel_calls=_PARALLEL_FILES, deterministic=True)
     packets = decoded.interleave(cut, cycle_length=_FILES_IN_FLIGHT if plan.shuffle else 1, block_length=1)
     if plan.min_level is not None:
@@ -161,6 +164,7 @@ def build_dataset(
     codecs=None,
     sample_rate: int = 44100,
     shuffle: bool = True,
+    visits: int = 1,
     seed: int = 0,
     epoch: int = 0,
     gain: tuple[float, float] | None = None,
@@ -188,6 +192,9 @@ def build_dataset(
         sample_rate: Hz, of every pair.
         shuffle: random order of files and windows, eight files mixed at a time. Else files in the
             manifest's order, their channels one after the other, their windows in time.
+        visits: times that each file is decoded in a pass, for a share of its windows each time. More of them bring
+            windows of more files together, at the cost of decoding; with one, batches that follow each other
+            come from the same few songs, and a network trained on them leans to the last it heard.
         seed, epoch: the same two give the same batches; another epoch gives another order and augmentation.
         gain: `(low, high)` in dB; each window gets a random gain, the same on both sides.
         polarity: each window's sign flips at random, on both sides.
@@ -219,6 +226,7 @@ def build_dataset(
         codecs=codecs,
         sample_rate=sample_rate,
         shuffle=shuffle,
+        visits=visits,
         seed=seed,
         gain=gain,
         polarity=polarity,
@@ -263,7 +271,7 @@ def build_training_stream(manifest, steps_per_epoch: int, initial_epoch: int = 0
     plan = make_plan(manifest, **arguments)
     if plan.min_level is not None:
         # Passes without a window would follow one another for ever.
-        in_order = {**arguments, "shuffle": False, "batch_size": 1}
+        in_order = {**arguments, "shuffle": False, "visits": 1, "batch_size": 1}
         if not any(True for _ in build_dataset(manifest, **in_order).take(1)):
             raise ManifestError(
                 f"some windows must reach min_level, {plan.min_level} dB; all {plan.total_windows} are below;"

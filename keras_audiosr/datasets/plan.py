@@ -66,6 +66,7 @@ class Plan:
     hop_length: int
     batch_size: int
     shuffle: bool
+    visits: int
     seed: int
     gain: tuple[float, float] | None
     polarity: bool
@@ -97,6 +98,7 @@ def make_plan(
     codecs=None,
     sample_rate: int = 44100,
     shuffle: bool = True,
+    visits: int = 1,
     seed: int = 0,
     gain: tuple[float, float] | None = None,
     polarity: bool = False,
@@ -112,11 +114,19 @@ def make_plan(
         UsageError: an argument out of its range.
     """
     hop_length = window_length if hop_length is None else hop_length
-    for name, value in (("window_length", window_length), ("hop_length", hop_length), ("batch_size", batch_size)):
+    positive = {
+        "window_length": window_length,
+        "hop_length": hop_length,
+        "batch_size": batch_size,
+        "visits": visits,
+    }
+    for name, value in positive.items():
         if value < 1:
             raise UsageError(f"{name} must be at least 1; got {value}; give a positive number")
     if gain is not None and not gain[0] <= gain[1]:
         raise UsageError(f"gain must be (low, high) in dB; got {gain}; put the lower one first")
+    if visits > 1 and not shuffle:
+        raise UsageError(f"files are visited once when windows keep their order; got visits={visits}; take 1")
     pairs = select_pairs(read_manifest(manifest, Pair), split, codecs, split_seed, split_fractions)
     for pair in pairs:
         if pair.sample_rate != sample_rate:
@@ -131,6 +141,7 @@ def make_plan(
         hop_length=hop_length,
         batch_size=batch_size,
         shuffle=shuffle,
+        visits=visits,
         seed=seed,
         gain=gain,
         polarity=polarity,
