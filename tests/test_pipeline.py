@@ -263,7 +263,7 @@ def test_bad_requests_are_refused_at_once(corpus, arguments, error, words):
 
 
 def test_visits_bring_more_files_together_and_lose_no_window(corpus):
-    folder, pairs = corpus
+    folder, _ = corpus
     plain = {"window_length": 1000, "batch_size": 16}
     every = collect(build_dataset(folder / "pairs.jsonl", **plain))[1]
     visited = collect(build_dataset(folder / "pairs.jsonl", visits=4, **plain))[1]

@@ -272,7 +272,9 @@ def test_no_tensorflow_and_no_keras(songs, tmp_path):
 
 
 SLOW = (
-    "import sys, time; from keras_audiosr import cli; from keras_audiosr.runners.litert import LiteRTRunner;"
+    # A background job's children are born ignoring Ctrl-C.
+    "import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler);"
+    "from keras_audiosr import cli; from keras_audiosr.runners.litert import LiteRTRunner;"
     "LiteRTRunner.predict = lambda self, windows: time.sleep(0.02) or windows;"
     "sys.exit(cli.main(sys.argv[1:]))"
 )
