@@ -83,6 +83,9 @@ class _Worker:
         self.load()
         lossless, lossy, restored = self.signals(pair)
         cutoff = float(estimate_cutoff(lossy, pair.sample_rate))
+        # One gain for all three: see LEVEL_DEFINITION.
+        peak = float(np.abs(lossless).max(initial=0.0))
+        lossless, lossy, restored = (signal / (peak or 1.0) for signal in (lossless, lossy, restored))
         rows = measure(lossless, (lossy, restored), pair.sample_rate, cutoff)
         if self.visqol:
             from .visqol import visqol
@@ -221,7 +224,7 @@ def evaluate(
     Example:
         >>> print(evaluate("pairs.jsonl", "runs/first", codecs=["mp3@64k"]).to_markdown())  # doctest: +SKIP
     """
-    from .metrics import LSD_DEFINITION
+    from .metrics import LEVEL_DEFINITION, LSD_DEFINITION
     from .visqol import VISQOL_DEFINITION, require_visqol
 
     manifest, what = Path(manifest), os.fspath(what)
@@ -252,7 +255,9 @@ def evaluate(
             "what_sha256": _sha256(restored_files.values() if restored_files is not None else _model_files(what)),
             "versions": _versions(),
         }
-        table = EvaluationTable.from_files(measured, [LSD_DEFINITION, *([VISQOL_DEFINITION] if visqol else [])], about)
+        table = EvaluationTable.from_files(
+            measured, [LSD_DEFINITION, LEVEL_DEFINITION, *([VISQOL_DEFINITION] if visqol else [])], about
+        )
         if folder is not None:
             (folder / "evaluation.json").write_text(table.to_json(), "utf-8")
             pictures = _draw(worker, pairs, measured, folder) if figure else []

@@ -14,6 +14,7 @@ from keras import ops
 from .errors import UsageError
 
 __all__ = [
+    "LEVEL_DEFINITION",
     "LSD",
     "LSDHF",
     "LSD_DEFINITION",
@@ -39,6 +40,12 @@ LSD_DEFINITION = (
     f"LSD: Hann window (periodic) of {FRAME_LENGTH} samples, hop {FRAME_STEP}, frames not centred; power over"
     f" (sum of window / 2)^2, floor {POWER_FLOOR:g}, log10; root mean square of the difference over the bins, mean over"
     " the frames, then over the channels. LSD-HF: the same over the bins above the lossy input's own cutoff."
+)
+
+# For whole files, where it is the caller's to do; a metric of a batch does not know the file's peak.
+LEVEL_DEFINITION = (
+    "Each file is first scaled so that its lossless side peaks at full scale: the floor of LSD lies 100 dB under the"
+    " file's own peak, however loud it was mastered. SNR and SI-SDR do not depend on it."
 )
 
 # Mean square added to signal and error alike, -120 dB of full scale: far under
