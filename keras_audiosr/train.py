@@ -175,6 +175,7 @@ def _fit(settings: dict, manifest: Path, out: Path, seed: int, verbose: int, num
             steps_per_epoch=steps,
             validation_data=validation,
             callbacks=callbacks,
+            shuffle=False,  # the stream did; Keras warns of what it would not do
             verbose=verbose,
         )
     write_json(out / "history.json", resume.history)

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from keras_audiosr.datasets.pairs import Pair, Track, read_manifest, split_of, write_manifest
+from keras_audiosr.datasets.pairs import Pair, Track, read_manifest, split_albums, split_of, write_manifest
 from keras_audiosr.errors import ManifestError
 
 TRACK = Track("A/01 Song.flac", "A", 1, "Song", 2.0, 88200, 44100, 2, "0" * 32, 22050.0, "/rips/A/01.wav")
@@ -115,3 +115,19 @@ def test_more_validation_only_adds_to_it():
     small = {album for album in albums if split_of(album, fractions=(0.1, 0.0)) == "validation"}
     large = {album for album in albums if split_of(album, fractions=(0.3, 0.0)) == "validation"}
     assert small and small < large
+
+
+@pytest.mark.parametrize("count", [2, 3, 10, 40])
+def test_a_small_shelf_has_an_album_to_validate_with(count):
+    albums = [f"Tabla {number}" for number in range(count)]
+    splits = split_albums(albums)
+    assert set(splits) == set(albums)
+    assert set(splits.values()) == {"train", "validation"}
+    assert len([album for album in albums if splits[album] != split_of(album)]) <= 1
+    assert set(split_albums(albums, 0, (0.1, 0.1)).values()) >= (
+        {"train", "validation", "test"} if count > 2 else {"train"}
+    )
+
+
+def test_one_album_is_for_training():
+    assert split_albums(["Only"], 0) == {"Only": "train"}

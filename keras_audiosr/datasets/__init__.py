@@ -6,7 +6,7 @@ first use (PEP 562).
 
 import importlib
 
-from .pairs import SPLITS, Pair, Track, read_manifest, split_of, write_manifest
+from .pairs import SPLITS, Pair, Track, read_manifest, split_albums, split_of, write_manifest
 
 __all__ = [
     "SPLITS",
@@ -16,6 +16,7 @@ __all__ = [
     "build_training_stream",
     "read_manifest",
     "read_records",
+    "split_albums",
     "split_of",
     "write_manifest",
 ]

@@ -146,6 +146,12 @@ def write_manifest(path, entries: Iterable) -> None:
     os.replace(partial, path)
 
 
+def _position(album: str, seed: int) -> float:
+    """Where a hash of its name puts an album, in [0, 1)."""
+    digest = hashlib.sha256(f"{seed}:{album}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
 def split_of(album: str, seed: int = 0, fractions: tuple[float, float] = (0.1, 0.0)) -> str:
     """The split an album belongs to: a hash of its name, so new albums move no old one.
 
@@ -157,9 +163,25 @@ def split_of(album: str, seed: int = 0, fractions: tuple[float, float] = (0.1, 0
     Returns:
         `"train"`, `"validation"` or `"test"`.
     """
-    digest = hashlib.sha256(f"{seed}:{album}".encode()).digest()
-    position = int.from_bytes(digest[:8], "big") / 2**64
     validation, test = fractions
+    position = _position(album, seed)
     if position < validation:
         return "validation"
     return "test" if position < validation + test else "train"
+
+
+def split_albums(albums: Iterable[str], seed: int = 0, fractions: tuple[float, float] = (0.1, 0.0)) -> dict[str, str]:
+    """The split of each album of a shelf; no split that was asked for stays empty while albums remain to train on.
+
+    As `split_of` says; on a small shelf, where the hash gives a split nothing, the album nearest to it goes there.
+
+    Args:
+        albums: album names.
+        seed, fractions: as for `split_of`.
+    """
+    splits = {album: split_of(album, seed, fractions) for album in set(albums)}
+    for name, fraction in zip(("validation", "test"), fractions, strict=True):
+        training = [album for album, split in splits.items() if split == "train"]
+        if fraction > 0 and name not in splits.values() and len(training) > 1:
+            splits[min(training, key=lambda album: _position(album, seed))] = name
+    return splits

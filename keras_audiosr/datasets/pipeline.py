@@ -202,7 +202,7 @@ def build_dataset(
             relative to full scale (a constant 1.0 is 0 dB).
         drop_remainder: leave out the last batch when it is not full.
         decoder: one of `decode.DECODERS`; `None` for the fastest, soundfile.
-        split_seed, split_fractions: as for `split_of`.
+        split_seed, split_fractions: as for `split_albums`.
 
     Returns:
         Dataset of `(lossy, lossless)`, float32 tensors `(batch, window_length, 1)`.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..errors import ManifestError, UsageError
 from .decode import choose_decoder
-from .pairs import SPLITS, Pair, read_manifest, split_of
+from .pairs import SPLITS, Pair, read_manifest, split_albums
 
 
 def select_pairs(
@@ -25,7 +25,7 @@ def select_pairs(
         pairs: lines of a manifest.
         split: `"train"`, `"validation"`, `"test"`, or `None` for all.
         codecs: names such as `["mp3@64k"]`; `None` for all.
-        split_seed, split_fractions: as for `split_of`.
+        split_seed, split_fractions: as for `split_albums`.
 
     Raises:
         ManifestError: nothing is left, or a codec is not in the manifest; says what there is.
@@ -33,6 +33,8 @@ def select_pairs(
     """
     if split is not None and split not in SPLITS:
         raise UsageError(f"split must be one of {', '.join(SPLITS)}; got {split!r}; leave it out for all of them")
+    # Of the whole shelf: which codecs are asked for moves no album.
+    splits = split_albums((pair.album for pair in pairs), split_seed, split_fractions)
     if codecs is not None:
         codecs = [codecs] if isinstance(codecs, str) else list(codecs)
         present = sorted({pair.codec for pair in pairs})
@@ -45,12 +47,11 @@ def select_pairs(
         pairs = [pair for pair in pairs if pair.codec in codecs]
     if split is None:
         return pairs
-    kept = [pair for pair in pairs if split_of(pair.album, split_seed, split_fractions) == split]
+    kept = [pair for pair in pairs if splits[pair.album] == split]
     if not kept:
-        albums = sorted({pair.album for pair in pairs})
-        listed = ", ".join(f"{album!r} ({split_of(album, split_seed, split_fractions)})" for album in albums[:8])
+        listed = ", ".join(f"{album!r} ({found})" for album, found in sorted(splits.items())[:8])
         raise ManifestError(
-            f"a split needs at least one album; {split!r} has none of the manifest's {len(albums)}: {listed};"
+            f"a split needs at least one album; {split!r} has none of the manifest's {len(splits)}: {listed};"
             " add albums, or change split_seed or split_fractions"
         )
     return kept
