@@ -26,6 +26,11 @@ def test_every_preset_builds(name):
     assert preset["export"]["window_length"] > 2 * preset["context"]
 
 
+def test_default_preset_ships_with_weights():
+    folder = bundled_folder(DEFAULT_PRESET)
+    assert json.loads((folder / "metadata.json").read_text("utf-8"))["name"] == DEFAULT_PRESET
+
+
 def test_preset_from_a_file(tmp_path):
     preset = load_preset(DEFAULT_PRESET)
     preset["name"] = "mine"
