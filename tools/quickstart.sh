@@ -12,5 +12,5 @@ fi
 cd "$(dirname "$0")/.."
 source tools/environment.sh
 environment .venv ".[plot]"
-# Nothing but a few spectra is computed with Keras here: NumPy serves, and nobody waits for TensorFlow's download.
-KERAS_BACKEND=numpy .venv/bin/python tools/quickstart.py ${song:+"$song"}
+# Nothing but a few spectra is computed with Keras here: nobody waits for TensorFlow's download.
+KERAS_BACKEND=jax JAX_PLATFORMS=cpu .venv/bin/python tools/quickstart.py ${song:+"$song"}
