@@ -1,19 +1,39 @@
 #!/usr/bin/env bash
 # Makes two environments and passes the tests in both: the reference (TensorFlow 2.16 with tensorflow-io) and
 # the newest TensorFlow without it, beside JAX. Lint, format, types and import direction are checked in the first.
+# Then builds the wheel, installs it in a third that has nothing else, and restores a song there.
 #
 #   tools/test.sh            everything
-#   tools/test.sh reference  the first environment alone
+#   tools/test.sh reference  the first environment alone (or: newest, wheel)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
-legs="${1:-reference newest}"
+legs="${1:-reference newest wheel}"
+
+# What is installed must be enough: no checkout on the path, no TensorFlow.
+wheel() {
+  local folder
+  folder="$(mktemp -d)"
+  trap "rm -rf '$folder'" EXIT
+  "$(command -v python3.11 || command -v python3)" -m venv "$folder/venv"
+  git archive HEAD --prefix=source/ | tar -x -C "$folder"
+  "$folder/venv/bin/python" -m pip wheel -q --disable-pip-version-check --no-deps -w "$folder" "$folder/source"
+  "$folder/venv/bin/python" -m pip install -q --disable-pip-version-check "$folder"/*.whl
+  cp tests/data/loop_tabla.mp3 "$folder/song.mp3"
+  (cd "$folder" && venv/bin/keras-audiosr restore song.mp3)
+  [ -s "$folder/song.restored.flac" ]
+  if "$folder/venv/bin/python" -c 'import tensorflow' 2>/dev/null; then
+    echo "tools/test.sh: the wheel alone must not bring TensorFlow" >&2
+    return 1
+  fi
+}
 
 for leg in $legs; do
   case "$leg" in
     reference) environment .venv-test ".[train,tfio,visqol,test]" ;;
     newest) environment .venv-newest ".[train,test]" jax ;;
-    *) echo "tools/test.sh: the leg must be 'reference' or 'newest'; received '$leg'" >&2; exit 2 ;;
+    wheel) wheel; continue ;;
+    *) echo "tools/test.sh: the leg must be reference, newest or wheel; received '$leg'" >&2; exit 2 ;;
   esac
   python="$PWD/$environment_folder/bin/python"
   echo "== $leg: $("$python" -c 'from importlib.metadata import version as v; print("TensorFlow", v("tensorflow"), "Keras", v("keras"))')"
