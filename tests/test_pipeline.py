@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -281,15 +282,17 @@ def test_a_missing_file_is_named_while_iterating(corpus, tmp_path):
 
 
 MEMORY = """
-import json, resource, sys
+import json, re, sys
 from keras_audiosr.datasets import build_dataset
-used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+# Not ru_maxrss: across a fork it begins at the size of the process that runs the tests.
+used = lambda: int(re.search(r"VmHWM:\\s+(\\d+)", open("/proc/self/status").read())[1]) / 1024
 before = used()
 windows = sum(lossy.shape[0] for lossy, _ in build_dataset(sys.argv[1]))
 print(json.dumps([windows, used() - before]))
 """
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' peak memory of a process")
 def test_memory_does_not_grow_with_the_corpus(tmp_path, make_music):
     # 30 s of stereo: 21 MB for both sides; the larger corpus would be 80 x 21 = 1,680 MB at once.
     pairs = make_pairs(tmp_path, make_music, albums=1)[:1]
@@ -309,12 +312,14 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, make_music):
         windows, megabytes = json.loads(done.stdout)
         assert windows == copies * 2 * (len(audio) // 2000)
         peak.append(megabytes)
-    assert peak[1] < peak[0] + 100, peak
-    assert peak[1] < 1000, peak
+    # Held at once, the 40 files more would add 840 MB; the allocator alone moves the peak by 200.
+    assert peak[1] < peak[0] + 400, peak
+    assert peak[1] < 1200, peak
 
 
 EXIT = """
 import sys
+
 from keras_audiosr.datasets import build_training_stream
 iterator = iter(build_training_stream(sys.argv[1], 5, window_length=16384, batch_size=16))
 next(iterator)  # and leave, while files are being decoded

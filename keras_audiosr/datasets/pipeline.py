@@ -180,7 +180,7 @@ def build_dataset(
     Every channel is cut by itself, as in the paper. Windows start at multiples of `hop_length`; what
     is left at a file's end and fills no window is dropped. Memory does not grow with the corpus:
     at most `8 + cores` decoded files are held (shuffled), or `1 + cores` (in order), a minute of
-    stereo pairs taking 42 MB, and some 200 MB of windows.
+    stereo pairs taking 42 MB, and some 400 MB of windows.
 
     Args:
         manifest: path of a pair manifest, as `encode` writes it.
