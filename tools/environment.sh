@@ -23,7 +23,8 @@ environment() {
     echo "Installing into $environment_folder (once) ..."
     "$python" -m venv "$environment_folder"
     "$environment_folder/bin/python" -m pip install -q --disable-pip-version-check --upgrade pip
-    "$environment_folder/bin/python" -m pip install -q --disable-pip-version-check --config-settings editable_mode=compat -e "$1" "${@:2}"
+    # setuptools explains editable installations at length to whoever makes one.
+    PYTHONWARNINGS=ignore "$environment_folder/bin/python" -m pip install -q --disable-pip-version-check -e "$1" "${@:2}"
     echo "$stamp" > "$environment_folder/.stamp"
   fi
 }
