@@ -23,15 +23,8 @@ def _energy(signal):
     return _per_example(ops.square(signal))
 
 
-class _WaveformLoss(keras.losses.Loss):
-    """Reduces `(batch,)` values as Keras does; silences Keras' own squeezing of the last axis."""
-
-    def __init__(self, name: str, reduction: str = "sum_over_batch_size", **kwargs):
-        super().__init__(name=name, reduction=reduction, **kwargs)
-
-
 @keras.saving.register_keras_serializable(package="keras_audiosr")
-class L1(_WaveformLoss):
+class L1(keras.losses.Loss):
     """Mean absolute error."""
 
     def __init__(self, name: str = "l1", **kwargs):
@@ -42,7 +35,7 @@ class L1(_WaveformLoss):
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
-class L2(_WaveformLoss):
+class L2(keras.losses.Loss):
     """Mean squared error."""
 
     def __init__(self, name: str = "l2", **kwargs):
@@ -53,7 +46,7 @@ class L2(_WaveformLoss):
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
-class Charbonnier(_WaveformLoss):
+class Charbonnier(keras.losses.Loss):
     """Smooth L1: the mean of `sqrt(error^2 + epsilon^2)`.
 
     Args:
@@ -74,7 +67,7 @@ class Charbonnier(_WaveformLoss):
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
-class NegativeSNR(_WaveformLoss):
+class NegativeSNR(keras.losses.Loss):
     """Minus the signal-to-noise ratio, in dB.
 
     A logarithm of the error: a window that is already good counts as much as a bad
@@ -90,7 +83,7 @@ class NegativeSNR(_WaveformLoss):
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
-class NegativeSISDR(_WaveformLoss):
+class NegativeSISDR(keras.losses.Loss):
     """Minus the scale-invariant signal-to-distortion ratio, in dB.
 
     Reference: J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, equation 3
@@ -111,7 +104,7 @@ class NegativeSISDR(_WaveformLoss):
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
-class MultiResolutionSTFT(_WaveformLoss):
+class MultiResolutionSTFT(keras.losses.Loss):
     """Log-spectral distance plus spectral convergence, averaged over several STFTs.
 
     The log term is the package's LSD made smooth: the difference of
@@ -184,7 +177,7 @@ class MultiResolutionSTFT(_WaveformLoss):
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
-class WeightedSum(_WaveformLoss):
+class WeightedSum(keras.losses.Loss):
     """A weighted sum of losses.
 
     Args:
