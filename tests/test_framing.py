@@ -1,5 +1,8 @@
 """Overlap-save: no seams, exact length, flat memory, silence kept."""
 
+import threading
+import time
+
 import numpy as np
 import pytest
 
@@ -17,9 +20,9 @@ def smear(windows):
     return output.astype(np.float32)
 
 
-def run(signal, window_length, block_length=1000, predict=smear):
+def run(signal, window_length, block_length=1000, predict=smear, in_flight=1):
     blocks = [signal[start : start + block_length] for start in range(0, len(signal), block_length)]
-    processor = OverlapSave(predict, window_length, CONTEXT, signal.shape[1])
+    processor = OverlapSave(predict, window_length, CONTEXT, signal.shape[1], in_flight)
     parts = list(process_blocks(processor, blocks))
     return np.concatenate(parts) if parts else signal[:0]
 
@@ -99,3 +102,32 @@ def test_sample_queue_gives_any_length():
     assert [len(part) for part in taken] == [0, 1, 50, 30, 19]
     np.testing.assert_array_equal(np.concatenate(taken), signal)
     assert len(queue) == 0
+
+
+@pytest.mark.parametrize("length", [0, 1, 63, 897, 5000])
+def test_windows_in_flight_come_back_in_order_and_never_too_many(length):
+    lock, at_work, most = threading.Lock(), 0, 0
+
+    def slow(windows):
+        nonlocal at_work, most
+        with lock:
+            at_work += 1
+            most = max(most, at_work)
+        time.sleep(0.02 if windows[0, 0, 0] > 0 else 0.005)  # some overtake others
+        restored = smear(windows)
+        with lock:
+            at_work -= 1
+        return restored
+
+    signal = noise(length)
+    np.testing.assert_array_equal(run(signal, 512, 5000, slow, in_flight=3), run(signal, 512))
+    assert most <= 3
+    assert most > 1 or length < 5000
+
+
+def test_an_error_in_flight_reaches_the_caller():
+    def broken(windows):
+        raise UsageError("no")
+
+    with pytest.raises(UsageError, match="no"):
+        run(noise(5000), 512, predict=broken, in_flight=3)

@@ -24,7 +24,13 @@ class Runner(abc.ABC):
 
     Raises:
         ArtifactError: lengths that do not fit each other.
+
+    Attributes:
+        in_flight: calls of `predict` at a time, for one signal. A runner that waits for others to compute has
+            more than 1, and a `predict` that several threads may call.
     """
+
+    in_flight = 1
 
     def __init__(self, *, name: str, sample_rate: int, window_length: int, context: int, hop_length: int):
         if hop_length < 1 or window_length % hop_length or context % hop_length or window_length <= 2 * context:
@@ -57,7 +63,7 @@ class Runner(abc.ABC):
             sample_rate: Hz of the signal; the model's own when `None`. At any other rate only the
                 model's correction is resampled and added (`audio.resample`).
         """
-        processor = OverlapSave(self._checked_predict, self.window_length, self.context, channels)
+        processor = OverlapSave(self._checked_predict, self.window_length, self.context, channels, self.in_flight)
         if sample_rate in (None, self.sample_rate):
             return processor
         return CorrectionAtRate(processor, sample_rate, self.sample_rate, channels)
