@@ -19,14 +19,14 @@ LEVELS = [
     {"codecs", "models", "visqol", "figures"},
     {"datasets"},
     {"runners"},
-    {"conversion", "model_card"},  # the parts of export
+    {"conversion", "model_card", "library"},  # the parts of export, and of restore
     {"rip", "encode", "window", "train", "evaluate", "export", "restore"},
     {"cli"},
     {"__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 NO_TENSORFLOW = {"errors", "audio", "layers", "losses", "metrics", "optimizers", "presets", "codecs", "models"} | {
-    "visqol", "figures", "rip", "encode", "restore", "cli", "__init__", "__main__",
+    "visqol", "figures", "library", "rip", "encode", "restore", "cli", "__init__", "__main__",
 }  # fmt: skip
 
 

@@ -1,10 +1,8 @@
 """Restore: real files in, real files out, and nothing lost, shifted, overwritten or left behind."""
 
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,8 @@ from keras_audiosr import cli
 from keras_audiosr.audio import files
 from keras_audiosr.audio.ffmpeg import run_ffmpeg
 from keras_audiosr.audio.writers import to_pcm
-from keras_audiosr.errors import AudioFileError, OutputExistsError, UsageError
-from keras_audiosr.restore import plan_outputs, restore
+from keras_audiosr.errors import AudioFileError, OutputExistsError
+from keras_audiosr.restore import restore
 from keras_audiosr.runners import load_runner
 
 
@@ -39,7 +37,7 @@ def songs(tmp_path_factory, make_music):
 @pytest.mark.parametrize("name", ["song.wav", "song.mp3", "song.m4a", "song.opus"])
 def test_same_rate_channels_and_length(songs, tmp_path, name):
     target = tmp_path / "out.flac"
-    report = restore(songs / name, out=target, model=tiny_export())
+    report = restore(songs / name, out=target, model=tiny_export(), force=True)
     lossy, sample_rate = files.read(songs / name)
     info = soundfile.info(target)
     assert (info.samplerate, info.channels, info.frames) == (sample_rate, lossy.shape[1], len(lossy))
@@ -96,7 +94,8 @@ def test_output_formats(songs, tmp_path, name, subtype, codec):
     assert (info.codec, info.sample_rate, info.channels) == (codec, 44100, 2)
     if codec != "mp3":
         expected = load_runner(tiny_export()).run(files.read(songs / "song.mp3")[0])
-        tolerance = 1.6e-5 if subtype == "PCM_16" else 1.3e-7
+        # Half an LSB; one and a half with dither.
+        tolerance = 4.6e-5 if subtype == "PCM_16" else 1.3e-7
         np.testing.assert_allclose(files.read(tmp_path / name)[0], np.clip(expected, -1, 1), atol=tolerance)
 
 
@@ -172,16 +171,19 @@ def test_one_bad_file_does_not_stop_the_others(songs, tmp_path, capsys):
     inputs = [*sorted(folder.iterdir()), folder / "missing\nfile.mp3"]
     for jobs in ("1", "3"):
         out = tmp_path / f"out{jobs}"
-        code = cli.main(["restore", *map(str, inputs), "-o", str(out), "--model", str(tiny_export()), "--jobs", jobs])
+        code = cli.main(
+            ["restore", *map(str, inputs), "-o", str(out), "--model", str(tiny_export()), "--jobs", jobs, "--force"]
+        )
         captured = capsys.readouterr()
         assert code == 1
-        assert captured.out.count("\n") == 3
+        assert captured.out.count("\n") == 4
+        assert captured.out.splitlines()[-1].startswith("3 restored, 3 failed; 0.1 min of music in ")
         assert captured.err.count("\n") == 3
         assert captured.err.count("keras-audiosr: error: ") == 3
         assert sorted(path.name for path in out.iterdir()) == [f"{i} song.restored.flac" for i in range(3)]
     for path in (tmp_path / "out1").iterdir():
         assert path.read_bytes() == (tmp_path / "out3" / path.name).read_bytes()
-    report = restore(inputs, out=tmp_path / "again", model=tiny_export())
+    report = restore(inputs, out=tmp_path / "again", model=tiny_export(), force=True)
     assert len(report.restored) == len(report.failures) == 3
 
 
@@ -193,21 +195,6 @@ def test_truncated_file_is_told(songs, tmp_path, capsys):
     assert "may be cut short" in capsys.readouterr().err
 
 
-def test_planned_outputs(tmp_path):
-    a, b = tmp_path / "a.mp3", tmp_path / "b.tar.mp3"
-    assert plan_outputs([a, b], None, ".flac") == [tmp_path / "a.restored.flac", tmp_path / "b.tar.restored.flac"]
-    assert plan_outputs([a, b], tmp_path / "out", ".wav")[0] == tmp_path / "out" / "a.restored.wav"
-    assert plan_outputs([a], tmp_path / "x.wav", ".flac") == [tmp_path / "x.wav"]
-    with pytest.raises(UsageError, match="several inputs need a folder"):
-        plan_outputs([a, b], tmp_path / "x.wav", ".flac")
-    with pytest.raises(UsageError, match="both give"):
-        plan_outputs([a, tmp_path / "a.m4a"], None, ".flac")
-    with pytest.raises(UsageError, match="never written to"):
-        plan_outputs([tmp_path / "a.flac"], tmp_path / "sub" / ".." / "a.flac", ".flac")
-    with pytest.raises(UsageError, match="output format"):
-        plan_outputs([a], None, ".docx")
-
-
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -215,6 +202,10 @@ def test_planned_outputs(tmp_path):
         (["--subtype", "FLOAT"], 2),
         (["--format", "docx"], 2),
         (["--jobs", "0"], 2),
+        (["--strength", "1.5"], 2),
+        (["--strength", "nan"], 2),
+        (["--clip", "none"], 2),
+        (["--subtype", "FLOAT", "--format", "m4a"], 2),
         (["-o", "SONG"], 2),
         (["-o", "/proc/nowhere/x.flac"], 1),
         (["-o", "BLOCKED/x.flac"], 1),
@@ -269,52 +260,6 @@ def test_no_tensorflow_and_no_keras(songs, tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-
-
-SLOW = (
-    # A background job's children are born ignoring Ctrl-C.
-    "import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler);"
-    "from keras_audiosr import cli; from keras_audiosr.runners.litert import LiteRTRunner;"
-    "LiteRTRunner.predict = lambda self, windows: time.sleep(0.02) or windows;"
-    "sys.exit(cli.main(sys.argv[1:]))"
-)
-
-
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_interrupted_leaves_no_litter(tmp_path, make_music, number, code, jobs):
-    inputs = [tmp_path / "a.wav", tmp_path / "b.wav"]
-    for path in inputs:
-        soundfile.write(path, np.tile(make_music(2.0), (30, 1)), 44100)
-    (tmp_path / "a.restored.flac").write_text("the old one")
-    arguments = ["restore", *map(str, inputs), "--model", str(tiny_export()), "--overwrite", "--jobs", str(jobs)]
-    process = subprocess.Popen([sys.executable, "-c", SLOW, *arguments], stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 30
-    while not list(tmp_path.glob(".*.partial.flac")) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    process.send_signal(number)
-    _, error = process.communicate(timeout=30)
-    assert process.returncode == code, error
-    assert "Traceback" not in error
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.restored.flac", "a.wav", "b.wav"]
-    assert (tmp_path / "a.restored.flac").read_text() == "the old one"
-
-
-def test_memory_does_not_grow_with_the_song(tmp_path, make_music):
-    # Not ru_maxrss: across a fork it begins at the size of this very process.
-    code = (
-        "import re, sys; from keras_audiosr import cli; assert cli.main(sys.argv[1:]) == 0;"
-        "sys.exit(re.search('VmHWM:.*', open('/proc/self/status').read())[0].split()[1])"
-    )
-    peaks = []
-    for minutes in (0.25, 4):
-        path = tmp_path / "a.wav"
-        soundfile.write(path, np.tile(make_music(1.0), (int(60 * minutes), 1)), 44100, subtype="PCM_16")
-        arguments = ["restore", "--overwrite", str(path), "--model", str(tiny_export())]
-        done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
-        peaks.append(int(done.stderr) / 1024)
-    # In MB; four minutes are 85 MB as float32.
-    assert peaks[1] - peaks[0] < 8, peaks
 
 
 def test_existing_output_raises_for_one_input(songs, tmp_path):

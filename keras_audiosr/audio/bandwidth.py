@@ -132,10 +132,14 @@ class SpectrumMeter:
         highest = audible[-1] * self.sample_rate / self.frame_length
         return float(highest) if highest < 0.97 * nyquist else nyquist
 
+    def conclusive(self) -> bool:
+        """Whether there was enough sound to tell a wall from none: a second or more, and not silence alone."""
+        return self._length >= _SHORTEST * self.sample_rate and self._level() is not None
+
     def brick_wall(self) -> float | None:
         """Hz at which the spectrum ends at a wall that is not the converter's own; `None` without one."""
         level = self._level()
-        if level is None or self._length < _SHORTEST * self.sample_rate:
+        if level is None or not self.conclusive():
             return None
         wall = self._wall(level)
         return wall if wall is not None and wall < _ANTI_ALIAS * self.sample_rate / 2.0 else None

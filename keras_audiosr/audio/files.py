@@ -32,6 +32,7 @@ class AudioInfo:
         channels: number of audio channels.
         duration: seconds, as declared by the container; 0.0 when it does not say.
         bitrate: kbit/s of the audio stream; 0 when unknown.
+        channel_layout: FFmpeg's name, such as `"stereo"` or `"5.1(side)"`; empty when unknown.
     """
 
     codec: str
@@ -40,9 +41,15 @@ class AudioInfo:
     channels: int
     duration: float
     bitrate: int
+    channel_layout: str = ""
 
 
-def _require_file(path) -> Path:
+def require_file(path) -> Path:
+    """`path` as a `Path`, once it is known to be a file with something in it.
+
+    Raises:
+        AudioFileError: it is a folder, is missing or is empty.
+    """
     path = Path(path)
     if path.is_dir():
         raise AudioFileError(f"an audio file is needed; {path} is a folder; name a file in it")
@@ -59,8 +66,10 @@ def probe(path) -> AudioInfo:
     Raises:
         AudioFileError: no such file, or no audio stream that FFmpeg knows.
     """
-    path = _require_file(path)
-    entries = "stream=codec_name,sample_rate,channels,duration,bit_rate:format=format_name,duration,bit_rate"
+    path = require_file(path)
+    entries = (
+        "stream=codec_name,sample_rate,channels,channel_layout,duration,bit_rate:format=format_name,duration,bit_rate"
+    )
     command = [find_binary("ffprobe"), "-v", "error", *PROTOCOLS, "-select_streams", "a:0"]
     command += ["-show_entries", entries, "-of", "json", input_argument(path)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
@@ -87,6 +96,7 @@ def probe(path) -> AudioInfo:
         channels=int(stream["channels"]),
         duration=number("duration"),
         bitrate=round(number("bit_rate") / 1000),
+        channel_layout=stream.get("channel_layout", ""),
     )
 
 
@@ -156,7 +166,7 @@ def read(path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
     Raises:
         AudioFileError: the file is missing, damaged or has no sound track.
     """
-    path = _require_file(path)
+    path = require_file(path)
     if path.suffix.lower() in LOSSLESS_SUFFIXES:
         # Through a file object: libsndfile cannot open a path that is not UTF-8.
         with open(path, "rb") as file, contextlib.suppress(soundfile.LibsndfileError):

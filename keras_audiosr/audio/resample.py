@@ -35,6 +35,37 @@ class Resampler:
         return self._stream.resample_chunk(np.zeros((0, self._channels), np.float32), last=True)
 
 
+class RateConverter:
+    """A `BlockProcessor` that changes the sample rate: `round(length * target_rate / source_rate)` samples come out.
+
+    Args:
+        source_rate: Hz of what goes in.
+        target_rate: Hz of what comes out.
+        channels: number of audio channels.
+    """
+
+    def __init__(self, source_rate: int, target_rate: int, channels: int):
+        self._stream = Resampler(source_rate, target_rate, channels)
+        self._rates = (source_rate, target_rate)
+        self._received = 0
+        self._returned = 0
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """Takes the next samples `(time, channels)`; returns those that are ready, at the new rate."""
+        self._received += len(block)
+        ready = self._stream.push(block)
+        self._returned += len(ready)
+        return ready
+
+    def finish(self) -> np.ndarray:
+        """Ends the signal; returns the rest."""
+        rest = self._stream.finish()
+        source_rate, target_rate = self._rates
+        missing = round(self._received * target_rate / source_rate) - self._returned
+        # libsoxr's own rounding of the length can be a sample off.
+        return np.pad(rest[: max(missing, 0)], ((0, max(missing - len(rest), 0)), (0, 0)))
+
+
 class CorrectionAtRate:
     """A `BlockProcessor` that lends a model of one sample rate to music of another.
 

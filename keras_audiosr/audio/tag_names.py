@@ -24,5 +24,8 @@ INFO_NAMES = {
     b"NAME": "TITLE", b"AUTH": "ARTIST", b"(c) ": "COPYRIGHT", b"ANNO": "COMMENT",
 }  # fmt: skip
 
+# APEv2 (WavPack, Monkey's Audio, Musepack), where it differs.
+APE_NAMES = {"YEAR": "DATE", "TRACK": "TRACKNUMBER", "DISC": "DISCNUMBER", "ALBUM ARTIST": "ALBUMARTIST"}
+
 # "3/12": the number, and where its total goes.
 SPLIT_NAMES = {"TRACKNUMBER": "TRACKTOTAL", "DISCNUMBER": "DISCTOTAL"}

@@ -1,5 +1,7 @@
 """Tags and cover art: read from what people have, written to FLAC as Vorbis comments and pictures.
 
+`tag_writers` writes them to the other formats.
+
 Tags are a courtesy to the listener: broken ones are dropped, and never fail the job.
 """
 
@@ -11,20 +13,22 @@ from pathlib import Path
 
 import mutagen
 import mutagen.mp4
+from mutagen.apev2 import APEv2
 from mutagen.flac import FLAC, Picture
 from mutagen.id3 import ID3
 
 from ..errors import AudioFileError
 from .chunks import iter_chunks
-from .tag_names import ID3_NAMES, INFO_NAMES, MP4_NAMES, SPLIT_NAMES
-
-Tags = dict[str, list[str]]
+from .tag_names import APE_NAMES, ID3_NAMES, INFO_NAMES, MP4_NAMES, SPLIT_NAMES
+from .tag_writers import Tags, write_other_tags
 
 # What an encoder or a player measured on other samples than these, and what indexes a whole disc.
 _DROPPED = re.compile(
     r"ENCODER|ENCODED[ _-]?BY|ENCODING|ENCODERSETTINGS|ENCODER_OPTIONS|ITUN(ES|SMPB|NORM|PGAP)\w*|ACCURATERIP\w*|"
     r"(REPLAYGAIN|R128|MP3GAIN|WAVEFORMATEXTENSIBLE)_\w*|CUESHEET|LOG|METADATA_BLOCK_PICTURE|COVERART(MIME)?"
 )
+# What was computed from the very samples of a file, and does not hold for a restored one.
+_STALE = re.compile(r"ACOUSTID([ _]\w+)?|MUSIC(IP|MAGIC)[ _]\w+")
 # A FLAC metadata block holds under 16 MiB.
 _MAX_PICTURE = (1 << 24) - 4096
 _FRONT_COVER = 3
@@ -97,6 +101,17 @@ def _from_mp4(found, tags: Tags, pictures: list[Picture | None]) -> None:
                 _add(tags, MP4_NAMES[name], values if isinstance(values, list) else [int(values)])
 
 
+def _from_ape(found, tags: Tags, pictures: list[Picture | None]) -> None:
+    for name, value in found.items():
+        with contextlib.suppress(Exception):
+            if name.upper() == "COVER ART (FRONT)":
+                # A file name, a zero, the picture.
+                data = bytes(value.value).partition(b"\0")[2]
+                pictures.append(_picture(data, "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"))
+            elif value.kind == mutagen.apev2.TEXT:
+                _add(tags, APE_NAMES.get(name.upper(), name), list(value))
+
+
 def _from_vorbis(found, tags: Tags, pictures: list[Picture | None]) -> None:
     for name, value in found:
         if name.upper() == "METADATA_BLOCK_PICTURE":
@@ -148,7 +163,7 @@ def _load(path: Path):
 
 
 def read_tags(source) -> tuple[Tags, list[Picture]]:
-    """Reads the tags of an MP3, M4A, Ogg Vorbis, Opus, FLAC, WAV or AIFF file.
+    """Reads the tags of an MP3, M4A, Ogg Vorbis, Opus, FLAC, WavPack, WAV or AIFF file.
 
     Args:
         source: any file.
@@ -166,6 +181,8 @@ def read_tags(source) -> tuple[Tags, list[Picture]]:
             _from_id3(found, tags, pictures)
         elif isinstance(found, mutagen.mp4.MP4Tags):
             _from_mp4(found, tags, pictures)
+        elif isinstance(found, APEv2):
+            _from_ape(found, tags, pictures)
         elif found is not None:
             _from_vorbis(found, tags, pictures)
     pictures += [_picture(block.data, block.mime, block.type, block.desc) for block in blocks]
@@ -200,12 +217,14 @@ def write_tags(target, tags: Tags, pictures: Iterable[Picture] = ()) -> None:
         ) from error
 
 
-def copy_tags(source, target) -> bool:
-    """Copies tags and cover art to a FLAC file, as Vorbis comments and pictures.
+def copy_tags(source, target, more: Tags | None = None) -> bool:
+    """Copies tags and cover art to a restored file; what was computed from the source's very samples stays behind.
 
     Args:
-        source: MP3, M4A, Ogg Vorbis, Opus, FLAC, WAV or AIFF file, tagged or not.
-        target: FLAC file; a file of another kind is left as it is.
+        source: MP3, M4A, Ogg Vorbis, Opus, FLAC, WavPack, WAV or AIFF file, tagged or not.
+        target: FLAC file; or WAV, AIFF, MP3 (ID3), M4A or WavPack (APEv2), which is left as it is where it cannot
+            hold tags.
+        more: values by name that replace the source's.
 
     Returns:
         Whether anything was written.
@@ -213,10 +232,11 @@ def copy_tags(source, target) -> bool:
     Raises:
         AudioFileError: the target cannot be written. Whatever is wrong with the source's tags raises nothing.
     """
-    if Path(target).suffix.lower() != ".flac":
-        return False
     tags, pictures = read_tags(source)
+    tags = {name: values for name, values in tags.items() if not _STALE.fullmatch(name)} | (more or {})
     if not tags and not pictures:
         return False
+    if Path(target).suffix.lower() != ".flac":
+        return write_other_tags(target, tags, pictures)
     write_tags(target, tags, pictures)
     return True

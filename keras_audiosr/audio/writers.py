@@ -10,6 +10,7 @@ import numpy as np
 import soundfile
 
 from ..errors import AudioFileError, UsageError
+from .dither import Dither
 from .ffmpeg import find_binary, input_argument, last_line
 from .files import AudioInfo
 
@@ -48,36 +49,17 @@ def to_pcm(audio: np.ndarray, bits: int) -> tuple[np.ndarray, int]:
     return clamped.astype(np.int32) << (32 - bits), clipped
 
 
-class Writer:
-    """Takes blocks `(time, channels)`; counts the samples it had to clamp in `clipped`."""
-
-    def __init__(self, sink, bits: int | None):
-        self._sink = sink
-        self._bits = bits
-        self.clipped = 0
-
-    def write(self, block: np.ndarray) -> None:
-        """Appends a block `(time, channels)` float32."""
-        if self._bits is not None:
-            block, clipped = to_pcm(block, self._bits)
-            self.clipped += clipped
-        self._sink(block)
-
-
-@contextlib.contextmanager
-def open_writer(path: Path, info: AudioInfo, subtype: str | None) -> Iterator[Writer]:
-    """Opens an output file; its suffix chooses the format.
+def sample_format(suffix: str, subtype: str | None = None) -> str:
+    """The sample format of an output: `"PCM_16"`, `"PCM_24"` or `"FLOAT"`.
 
     Args:
-        path: output path, a new file.
-        info: sample rate and channels of the music; its duration decides whether a WAV needs 64-bit lengths.
-        subtype: `"PCM_16"`, `"PCM_24"`, `"FLOAT"`; `None` for 24 bits.
+        suffix: a key of `FORMATS`, in any case.
+        subtype: the one asked for, in any case; `None` for 24 bits.
 
     Raises:
         UsageError: a subtype that the format does not have.
-        AudioFileError: the encoder fails.
     """
-    container = FORMATS[path.suffix.lower()]
+    container = FORMATS[suffix.lower()]
     wanted = (subtype or "PCM_24").upper()
     if (
         wanted not in (*BITS, "FLOAT")
@@ -86,8 +68,50 @@ def open_writer(path: Path, info: AudioInfo, subtype: str | None) -> Iterator[Wr
     ):
         raise UsageError(
             "a subtype is PCM_16 or PCM_24, or in WAV and AIFF FLOAT;"
-            f" received {subtype!r} for {path.suffix}; leave it out for 24 bits"
+            f" received {subtype!r} for {suffix}; leave it out for 24 bits"
         )
+    return wanted
+
+
+class Writer:
+    """Takes blocks `(time, channels)`; counts the samples it had to clamp in `clipped`. 16 bits are dithered."""
+
+    def __init__(self, sink, bits: int | None, clamp: bool = True):
+        self._sink = sink
+        self._bits = bits
+        self._clamp = clamp
+        self._dither = Dither(bits) if bits == 16 else None
+        self.clipped = 0
+
+    def write(self, block: np.ndarray) -> None:
+        """Appends a block `(time, channels)` float32."""
+        if self._bits is None and self._clamp:
+            self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
+            block = np.clip(block, -1.0, 1.0)
+        elif self._bits is not None:
+            # Counted before the dither, which is no one's music.
+            pcm, clipped = to_pcm(block, self._bits)
+            self.clipped += clipped
+            block = pcm if self._dither is None else to_pcm(self._dither(block), self._bits)[0]
+        self._sink(block)
+
+
+@contextlib.contextmanager
+def open_writer(path: Path, info: AudioInfo, subtype: str | None, clamp: bool = True) -> Iterator[Writer]:
+    """Opens an output file; its suffix chooses the format.
+
+    Args:
+        path: output path, a new file.
+        info: sample rate and channels of the music; its duration decides whether a WAV needs 64-bit lengths.
+        subtype: `"PCM_16"`, `"PCM_24"`, `"FLOAT"`; `None` for 24 bits.
+        clamp: whether floating point is clamped to full scale too, as integers always are.
+
+    Raises:
+        UsageError: a subtype that the format does not have.
+        AudioFileError: the encoder fails.
+    """
+    container = FORMATS[path.suffix.lower()]
+    wanted = sample_format(path.suffix, subtype)
     if isinstance(container, list):
         with _ffmpeg_encoder(path, info, container) as sink:
             yield Writer(sink, 24)
@@ -103,7 +127,7 @@ def open_writer(path: Path, info: AudioInfo, subtype: str | None) -> Iterator[Wr
             f" {container} {wanted}: {error}; try --format wav"
         ) from error
     with file:
-        yield Writer(file.write, BITS.get(wanted))
+        yield Writer(file.write, BITS.get(wanted), clamp)
 
 
 @contextlib.contextmanager

@@ -7,6 +7,8 @@ from pathlib import Path, PurePosixPath
 from ..errors import ArtifactError
 
 METADATA = "metadata.json"
+# Digits of a SHA-256 that tell one set of weights from another.
+VERSION_LENGTH = 12
 _NUMBERS = ("sample_rate", "window_length", "context", "hop_length")
 
 
@@ -40,6 +42,12 @@ def read_metadata(folder) -> dict:
 def runner_arguments(metadata: dict) -> dict:
     """The arguments of `Runner` that a `metadata.json` holds."""
     return {key: metadata[key] for key in ("name", *_NUMBERS)}
+
+
+def version_of(metadata: dict, name: str) -> str:
+    """The beginning of the recorded SHA-256 of a file of the artefact; empty when it is not listed."""
+    entry = metadata["files"].get(name)
+    return str(entry.get("sha256", ""))[:VERSION_LENGTH] if isinstance(entry, dict) else ""
 
 
 def read_verified(folder, metadata: dict, name: str) -> bytes:

@@ -28,9 +28,12 @@ class Runner(abc.ABC):
     Attributes:
         in_flight: calls of `predict` at a time, for one signal. A runner that waits for others to compute has
             more than 1, and a `predict` that several threads may call.
+        version: what tells these weights from others of the same name, such as the beginning of their SHA-256;
+            empty when unknown.
     """
 
     in_flight = 1
+    version = ""
 
     def __init__(self, *, name: str, sample_rate: int, window_length: int, context: int, hop_length: int):
         if hop_length < 1 or window_length % hop_length or context % hop_length or window_length <= 2 * context:

@@ -1,11 +1,13 @@
 """A Keras checkpoint of a training run, on whatever backend Keras runs."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import ArtifactError, UsageError
 from ..presets import load_preset
+from .artifact import VERSION_LENGTH
 from .base import Runner
 
 CHECKPOINT = "best.keras"
@@ -78,6 +80,7 @@ class KerasRunner(Runner):
             hop_length=preset["hop_length"],
         )
         self.model = load_checkpoint(checkpoint)
+        self.version = hashlib.sha256(Path(checkpoint).read_bytes()).hexdigest()[:VERSION_LENGTH]
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
         """Runs the network once, on `(batch, window_length, 1)`."""

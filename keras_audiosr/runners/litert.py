@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ArtifactError
-from .artifact import read_metadata, read_verified, runner_arguments
+from .artifact import read_metadata, read_verified, runner_arguments, version_of
 from .base import Runner
 
 TFLITE = "model.tflite"
@@ -31,6 +31,7 @@ class LiteRTRunner(Runner):
         metadata = read_metadata(folder)
         super().__init__(**runner_arguments(metadata))
         content = read_verified(folder, metadata, file)
+        self.version = version_of(metadata, file)
 
         from ai_edge_litert.interpreter import Interpreter  # here: `--help` does without
 

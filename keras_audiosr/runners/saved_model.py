@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import ArtifactError
-from .artifact import read_metadata, read_verified, runner_arguments
+from .artifact import read_metadata, read_verified, runner_arguments, version_of
 from .base import Runner
 
 SIGNATURE = "serving_default"
@@ -25,6 +25,7 @@ class SavedModelRunner(Runner):
         folder = Path(folder).absolute()
         metadata = read_metadata(folder.parent)
         super().__init__(**runner_arguments(metadata))
+        self.version = version_of(metadata, f"{folder.name}/variables/variables.data-00000-of-00001")
         for name in metadata["files"]:
             if name.startswith(f"{folder.name}/"):
                 read_verified(folder.parent, metadata, name)

@@ -1,0 +1,56 @@
+"""How much of a correction is taken: all of it, a part, or none in channels that have nothing to restore."""
+
+import numpy as np
+
+from .framing import BlockProcessor, SampleQueue
+
+# Where FFmpeg's channel layouts keep the low-frequency channel. It ends at 120 Hz by design: highs that a network
+# adds to it were never there.
+_LFE = {"2.1": 2, "3.1": 3, "4.1": 3, "5.1": 3, "5.1(side)": 3, "6.1": 3, "6.1(back)": 3, "7.1": 3, "7.1(wide)": 3}
+
+
+def channel_strengths(channels: int, strength: float, channel_layout: str = "") -> np.ndarray:
+    """The strength for each channel: `strength`, and 0 for a low-frequency channel.
+
+    Args:
+        channels: number of audio channels.
+        strength: 0 to 1.
+        channel_layout: FFmpeg's name of the layout, such as `"stereo"` or `"5.1(side)"`; empty when unknown.
+
+    Returns:
+        Array `(channels,)` float32.
+    """
+    strengths = np.full(channels, strength, np.float32)
+    low_frequency = _LFE.get(channel_layout, channels)
+    strengths[low_frequency : low_frequency + 1] = 0.0
+    return strengths
+
+
+class Blend:
+    """A `BlockProcessor` that takes a share of what another one changes: `x + strength * (restored - x)`.
+
+    Args:
+        processor: the `BlockProcessor` that restores.
+        strengths: array `(channels,)` of shares in [0, 1]. At 0 the samples come out bit for bit as they went in, at
+            1 as the processor gave them.
+    """
+
+    def __init__(self, processor: BlockProcessor, strengths: np.ndarray):
+        self._processor = processor
+        self._strengths = np.asarray(strengths, np.float32)
+        self._original = SampleQueue(len(self._strengths))
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """Takes the next samples `(time, channels)`; returns the blended ones that are ready."""
+        self._original.put(block)
+        return self._mix(self._processor.push(block))
+
+    def finish(self) -> np.ndarray:
+        """Ends the signal; returns the rest."""
+        return self._mix(self._processor.finish())
+
+    def _mix(self, restored: np.ndarray) -> np.ndarray:
+        original = self._original.take(len(restored))
+        mixed = original + self._strengths * (restored - original)
+        # x + (y - x) is not y in floating point.
+        return np.where(self._strengths == 1.0, restored, mixed).astype(np.float32, copy=False)

@@ -1,0 +1,106 @@
+"""Is a file lossy or lossless, how can one tell, and is restoring it worth it: the one home of those thresholds."""
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Literal
+
+import numpy as np
+
+from .bandwidth import SpectrumMeter
+from .files import AudioInfo
+
+# FFmpeg's names of codecs that keep every sample.
+_LOSSLESS = {"flac", "alac", "wavpack", "ape", "tta", "tak", "mlp", "truehd", "shorten", "wmalossless", "als"}
+_COMPANDED = {"pcm_alaw", "pcm_mulaw", "pcm_vidc"}
+# kbit/s a channel up to which restoring was measured to bring a file nearer to its original (docs/model, the table by
+# bitrate: mp3@192k in stereo still gains on every measure but SI-SDR).
+WORTH_BITRATE = 96
+# Hz. A wall above says nothing: 44.1 kHz converters, and encoders at their highest bitrates, end there.
+WORTH_CUTOFF = 19_800
+# Hz under which a file's own sample rate leaves a network nowhere to put what is missing.
+WORTH_SAMPLE_RATE = 44_100
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """What a file is, and what restoring it is good for.
+
+    Attributes:
+        kind: `"lossy"`; `"lossless"`; or `"unknown"`: a lossless format whose sound says too little.
+        reason: how one can tell.
+        worth: whether restoring is worth it: `"yes"`, `"little"`, `"no"` or `"unknown"`.
+        advice: what to do with it.
+    """
+
+    kind: Literal["lossy", "lossless", "unknown"]
+    reason: str
+    worth: Literal["yes", "little", "no", "unknown"]
+    advice: str
+
+
+def is_lossless(codec: str) -> bool:
+    """Whether a codec, by FFmpeg's name, keeps every sample."""
+    return codec in _LOSSLESS or codec.startswith("dsd_") or (codec.startswith("pcm_") and codec not in _COMPANDED)
+
+
+def meter_blocks(blocks: Iterable[np.ndarray], sample_rate: int) -> SpectrumMeter:
+    """Measures the long-term spectrum of a signal that comes in blocks `(time, channels)`."""
+    meter = SpectrumMeter(sample_rate)
+    for block in blocks:
+        meter.add(block)
+    return meter
+
+
+def judge(info: AudioInfo, meter: SpectrumMeter | None = None) -> Verdict:
+    """Judges a file by its codec and, where that says nothing, by its spectrum.
+
+    Args:
+        info: what `files.probe` says of it.
+        meter: the spectrum of its samples. Only lossless codecs need it.
+
+    Returns:
+        The verdict. A wall in the spectrum of a lossless format tells a lossy source; a recording that merely fades
+        out is not taken for one.
+    """
+    if is_lossless(info.codec):
+        return _judge_spectrum(info, meter)
+    reason = f"{info.codec} is a lossy codec" + (f", here at {info.bitrate} kbit/s" if info.bitrate else "")
+    if info.sample_rate < WORTH_SAMPLE_RATE:
+        return Verdict("lossy", reason, "yes", room_advice(info.sample_rate))
+    if info.bitrate > WORTH_BITRATE * info.channels:
+        return Verdict(
+            "lossy",
+            reason,
+            "little",
+            f"little to gain over {WORTH_BITRATE} kbit/s a channel; listen before you keep it",
+        )
+    return Verdict("lossy", reason, "yes", "restore it")
+
+
+def room_advice(sample_rate: int) -> str:
+    """What to do with a file whose sample rate ends below what is missing."""
+    return f"sampled at {sample_rate} Hz it has no room above {sample_rate / 2000:.1f} kHz; add --rate 44100"
+
+
+def _judge_spectrum(info: AudioInfo, meter: SpectrumMeter | None) -> Verdict:
+    if meter is None or not meter.conclusive():
+        return Verdict(
+            "unknown",
+            f"{info.codec} is lossless; silence, or less than a second, does not say what was before it",
+            "unknown",
+            "decide by where it came from",
+        )
+    wall = meter.brick_wall()
+    if wall is None:
+        cutoff = meter.cutoff()
+        band = "full band" if cutoff >= info.sample_rate / 2 else f"the band fades out by {cutoff / 1000:.1f} kHz"
+        reason = f"{info.codec}, {band}, no wall in the spectrum"
+        if info.sample_rate < WORTH_SAMPLE_RATE:
+            return Verdict("lossless", reason, "little", room_advice(info.sample_rate))
+        return Verdict("lossless", reason, "no", "nothing to restore")
+    reason = f"{info.codec}, but the spectrum ends at a wall at {wall / 1000:.1f} kHz"
+    if wall > WORTH_CUTOFF:
+        return Verdict("lossless", f"{reason}: sampled at a lower rate once", "no", "nothing to restore")
+    if info.sample_rate < WORTH_SAMPLE_RATE:
+        return Verdict("lossy", f"{reason}, as a lossy codec leaves it", "yes", room_advice(info.sample_rate))
+    return Verdict("lossy", f"{reason}, as a lossy codec leaves it", "yes", "restore it")
