@@ -4,7 +4,7 @@ A shelf of lossless albums becomes tracks (`rip`), tracks become lossy twins
 aligned to the sample (`encode`), pairs become windows (`datasets`, `window`), a
 residual network learns the way back (`train`), is measured against the untouched
 file (`evaluate`), becomes a SavedModel and a TFLite file (`export`), and gives a
-lossy file its sound back (`restore`).
+lossy file its sound back (`restore`), to be heard beside what it was (`report`).
 
 Names are imported on first use, so `import keras_audiosr` needs no TensorFlow.
 """
@@ -15,7 +15,7 @@ import types
 
 __version__ = "0.1.0"
 
-_VERBS = ("rip", "encode", "window", "train", "evaluate", "export", "restore")
+_VERBS = ("rip", "encode", "window", "train", "evaluate", "export", "restore", "report")
 _PUBLIC = {
     **{verb: f".{verb}" for verb in _VERBS},
     "build_dataset": ".datasets",

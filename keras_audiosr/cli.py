@@ -23,6 +23,7 @@ VERBS = {
     "evaluate": "checkpoint, exported model or files -> table of metrics",
     "export": "checkpoint -> SavedModel, TFLite, metadata and model card",
     "restore": "music file -> restored music file",
+    "report": "lossy and restored music -> page to hear and see the difference",
 }
 
 

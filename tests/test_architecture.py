@@ -16,17 +16,18 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [
     {"errors"},
     {"audio", "layers", "losses", "metrics", "optimizers", "callbacks", "presets", "tables"},
-    {"codecs", "models", "visqol", "figures"},
+    {"codecs", "models", "visqol", "figures", "listening_page"},
     {"datasets"},
     {"runners"},
     {"conversion", "model_card", "library"},  # the parts of export, and of restore
-    {"rip", "encode", "window", "train", "evaluate", "export", "restore"},
+    {"rip", "encode", "window", "train", "evaluate", "export", "restore", "report"},
     {"cli"},
     {"__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 NO_TENSORFLOW = {"errors", "audio", "layers", "losses", "metrics", "optimizers", "presets", "codecs", "models"} | {
-    "visqol", "figures", "library", "rip", "encode", "restore", "cli", "__init__", "__main__",
+    "visqol", "figures", "library", "listening_page", "rip", "encode", "restore", "report", "cli", "__init__",
+    "__main__",
 }  # fmt: skip
 
 
@@ -75,7 +76,7 @@ def test_every_package_is_in_the_wheel():
     assert named == found | {"keras_audiosr", "keras_audiosr.exported_models"}
 
 
-@pytest.mark.parametrize("verb", ["rip", "encode", "restore", "evaluate", "train", "export", "window"])
+@pytest.mark.parametrize("verb", ["rip", "encode", "restore", "report", "evaluate", "train", "export", "window"])
 def test_verbs_are_cheap_to_import(verb):
     code = f"import sys, keras_audiosr.{verb}; print([m for m in ('tensorflow', 'keras', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

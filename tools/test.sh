@@ -28,6 +28,12 @@ wheel() {
   fi
 }
 
+# The pages of report are heard and pressed in Chromium. Without it those tests skip, and say so.
+if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } ||
+    echo "tools/test.sh: Chromium could not be installed; tests/test_report_page.py will skip" >&2
+fi
+
 for leg in $legs; do
   case "$leg" in
     reference) environment .venv-test ".[train,tfio,visqol,test]" ;;

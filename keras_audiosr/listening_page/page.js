@@ -1,0 +1,149 @@
+// Ties the page together: decodes the sound, moves the controls, listens to keys.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const data = JSON.parse($("data").textContent);
+const names = data.signals.map(({ name }) => name);
+let player, pictures, blindTest;
+
+function fillSelect(id, texts, selected) {
+  $(id).replaceChildren(...texts.map((text) => new Option(text)));
+  $(id).selectedIndex = selected;
+}
+
+// The sound as the page carries it. An offline context decodes without a click, at the sound's own rate.
+function decode(element) {
+  const bytes = Uint8Array.from(atob(element.src.slice(element.src.indexOf(",") + 1)), (letter) => letter.charCodeAt(0));
+  return new OfflineAudioContext(1, 1, data.sampleRate).decodeAudioData(bytes.buffer);
+}
+
+const clock = (seconds) => {
+  const tenths = Math.floor(seconds * 10 + 1e-6); // or 59.96 s would read 0:60.0
+  return `${Math.floor(tenths / 600)}:${String(Math.floor((tenths % 600) / 10)).padStart(2, "0")}.${tenths % 10}`;
+};
+
+function moved() {
+  $("time").textContent = `${clock(player.position + data.start)} / ${clock(player.duration + data.start)}`;
+  $("seek").value = player.position;
+  pictures.mark();
+}
+
+function frame() {
+  moved();
+  if (player.playing) requestAnimationFrame(frame);
+}
+
+// Shows what is heard, unless a blind test hides it.
+function shown() {
+  const hidden = blindTest.running;
+  [...$("signals").children].forEach((button, index) => {
+    button.disabled = hidden;
+    button.setAttribute("aria-pressed", !hidden && index === player.current);
+  });
+  pictures.point(hidden ? null : player.current);
+  const before = $("play").classList.contains("playing");
+  $("play").classList.toggle("playing", player.playing);
+  $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
+  $("status").textContent = player.playing && !hidden ? `Playing ${names[player.current]}` : "";
+  if (player.playing && !before) requestAnimationFrame(frame);
+}
+
+async function toggle() {
+  if (player.playing) player.pause();
+  else await player.play();
+  shown();
+}
+
+function listen(index) {
+  if (blindTest.running || index >= names.length) return;
+  player.select(index);
+  shown();
+}
+
+const actions = {
+  "zoom-in": () => pictures.zoom(0.5),
+  "zoom-out": () => pictures.zoom(2),
+  "zoom-fit": () => pictures.show(0, player.duration),
+  "zoom-loop": () => pictures.show(player.bounds[0], player.bounds[1] - player.bounds[0]),
+  "loop-from": () => player.setLoop([player.position, player.loop && player.loop[1] > player.position ? player.loop[1] : player.duration]),
+  "loop-to": () => player.setLoop([player.loop && player.loop[0] < player.position ? player.loop[0] : 0, player.position]),
+  "loop-off": () => player.setLoop(null),
+};
+
+const keys = {
+  " ": toggle,
+  s: () => listen((player.current + 1) % names.length),
+  ArrowLeft: () => player.seek(player.position - 1),
+  ArrowRight: () => player.seek(player.position + 1),
+  "[": actions["loop-from"],
+  "]": actions["loop-to"],
+  l: actions["loop-off"],
+  "+": actions["zoom-in"],
+  "=": actions["zoom-in"],
+  "-": actions["zoom-out"],
+  0: actions["zoom-fit"],
+  a: () => blindTest.listen("a"),
+  b: () => blindTest.listen("b"),
+  x: () => blindTest.listen("x"),
+  A: () => blindTest.answer("a"),
+  B: () => blindTest.answer("b"),
+};
+names.forEach((_, index) => (keys[index + 1] = () => listen(index)));
+
+function onKey(event) {
+  const { target } = event;
+  if (!$("keys-on").checked || event.ctrlKey || event.metaKey || event.altKey) return;
+  // What a control does by itself with a key comes first.
+  if (target.closest("select, audio, input[type=checkbox]")) return;
+  if (event.key === " " && target.closest("button, summary, a")) return;
+  if (event.key.startsWith("Arrow") && target.closest("input")) return;
+  // With Caps Lock on, letters arrive as capitals; Shift alone tells a listening key from an answer.
+  const key = event.key.length === 1 && !event.shiftKey ? event.key.toLowerCase() : event.key;
+  const name = event.shiftKey && /^[ab]$/i.test(key) ? key.toUpperCase() : key;
+  if (!Object.hasOwn(keys, name)) return;
+  event.preventDefault();
+  keys[name]();
+  moved();
+}
+
+async function main() {
+  const sounds = [...document.querySelectorAll("#sound audio")];
+  const buffers = await Promise.all(sounds.map(decode));
+  player = new Player(buffers, data.signals.map(({ gain }) => gain), data.sampleRate);
+  player.select(names.indexOf("restored"));
+  $("signals").append(
+    ...data.signals.map(({ name }, index) => {
+      const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
+      button.dataset.name = name;
+      button.setAttribute("aria-keyshortcuts", index + 1);
+      button.addEventListener("click", () => listen(index));
+      return button;
+    }),
+  );
+  $("signal-keys").innerHTML = names.map((_, index) => `<kbd>${index + 1}</kbd>`).join(" ");
+  $("signal-names").textContent = names.join(", ");
+  $("sound").hidden = true;
+  $("transport").hidden = false;
+  $("seek").max = player.duration;
+
+  pictures = new Pictures(data, player);
+  blindTest = new BlindTest(data, player, shown);
+  $("play").addEventListener("click", toggle);
+  $("seek").addEventListener("input", () => (player.seek(Number($("seek").value)), moved()));
+  $("volume").addEventListener("input", () => player.setVolume($("volume").value ** 2));
+  for (const button of document.querySelectorAll("[data-do]"))
+    button.addEventListener("click", () => (actions[button.dataset.do](), moved()));
+  document.addEventListener("keydown", onKey);
+  // A button clicked with a pointer gives the focus back, so that the space bar goes on meaning "play".
+  document.addEventListener("click", (event) => event.detail && event.target.closest("button")?.blur());
+  shown();
+  moved();
+  await pictures.begin();
+  document.body.dataset.ready = "yes";
+}
+
+main().catch((error) => {
+  $("failure").textContent = `This browser cannot show the page: ${error.message}. The sound is at the end of it.`;
+  $("failure").hidden = false;
+  $("sound").hidden = false;
+});
