@@ -12,15 +12,36 @@ Names are imported on first use, so `import keras_audiosr` needs no TensorFlow.
 import importlib
 import sys
 import types
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what editors and type checkers see; a test holds it equal to _PUBLIC
+    from .datasets import build_dataset as build_dataset
+    from .encode import encode as encode
+    from .evaluate import evaluate as evaluate
+    from .export import export as export
+    from .models import build_model as build_model
+    from .presets import list_presets as list_presets
+    from .presets import load_preset as load_preset
+    from .probe import probe as probe
+    from .report import report as report
+    from .restore import restore as restore
+    from .rip import rip as rip
+    from .runners import from_preset as from_preset
+    from .runners import load_model as load_model
+    from .runners import load_runner as load_runner
+    from .train import train as train
+    from .window import window as window
 
 __version__ = "0.1.0"
 
-_VERBS = ("rip", "encode", "window", "train", "evaluate", "export", "restore", "report")
+_VERBS = ("rip", "encode", "window", "train", "evaluate", "export", "probe", "restore", "report")
 _PUBLIC = {
     **{verb: f".{verb}" for verb in _VERBS},
     "build_dataset": ".datasets",
     "build_model": ".models",
+    "from_preset": ".runners",
     "list_presets": ".presets",
+    "load_model": ".runners",
     "load_preset": ".presets",
     "load_runner": ".runners",
 }
@@ -37,7 +58,7 @@ class _Package(types.ModuleType):
         super().__setattr__(name, value)
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_PUBLIC[name], __name__), name)

@@ -22,7 +22,8 @@ VERBS = {
     "train": "pairs and a preset -> checkpoint and history",
     "evaluate": "checkpoint, exported model or files -> table of metrics",
     "export": "checkpoint -> SavedModel, TFLite, metadata and model card",
-    "restore": "music file -> restored music file",
+    "probe": "music file -> what it is, and whether restoring it is worth it",
+    "restore": "music file, or a library of them -> restored music",
     "report": "lossy and restored music -> page to hear and see the difference",
 }
 

@@ -20,13 +20,13 @@ LEVELS = [
     {"datasets"},
     {"runners"},
     {"conversion", "model_card", "library"},  # the parts of export, and of restore
-    {"rip", "encode", "window", "train", "evaluate", "export", "restore", "report"},
+    {"rip", "encode", "window", "train", "evaluate", "export", "probe", "restore", "report"},
     {"cli"},
     {"__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 NO_TENSORFLOW = {"errors", "audio", "layers", "losses", "metrics", "optimizers", "presets", "codecs", "models"} | {
-    "visqol", "figures", "library", "listening_page", "rip", "encode", "restore", "report", "cli", "__init__",
+    "visqol", "figures", "library", "listening_page", "rip", "encode", "probe", "restore", "report", "cli", "__init__",
     "__main__",
 }  # fmt: skip
 
@@ -76,7 +76,7 @@ def test_every_package_is_in_the_wheel():
     assert named == found | {"keras_audiosr", "keras_audiosr.exported_models"}
 
 
-@pytest.mark.parametrize("verb", ["rip", "encode", "restore", "report", "evaluate", "train", "export", "window"])
+@pytest.mark.parametrize("verb", ["rip", "encode", "probe", "restore", "report", "evaluate", "train", "export", "window"])
 def test_verbs_are_cheap_to_import(verb):
     code = f"import sys, keras_audiosr.{verb}; print([m for m in ('tensorflow', 'keras', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -25,7 +25,10 @@ def main(song: Path | None) -> None:
     song = song or CLIP
     out = ROOT / "demo" / f"{song.stem}.restored.flac"
     started = time.perf_counter()
-    restore(song, out, overwrite=True)
+    report = restore(song, out, overwrite=True)
+    if report.skipped:
+        print(report.skipped[0].message)
+        return
     seconds = time.perf_counter() - started
 
     lossy, sample_rate = read(song)

@@ -90,7 +90,7 @@ def restore_song(
         with open_writer(partial, output, settings.subtype, settings.clips(subtype) != "none") as writer:
             for block in blocks:
                 writer.write(block)
-        cut = _cut_short(source, info.duration, length / info.sample_rate)
+        cut = cut_short(source, info.duration, length / info.sample_rate)
         if cut and settings.strict:
             raise AudioFileError(f"--strict takes whole files only; {cut}; fetch it again")
         copy_tags(source, partial, record_tags(record))
@@ -165,7 +165,7 @@ def _chain(runner: Runner, info: files.AudioInfo, rate: int, settings: Settings)
     return chain
 
 
-def _cut_short(source: Path, declared: float, duration: float) -> str:
+def cut_short(source: Path, declared: float, duration: float) -> str:
     """One line about a file that holds less or more than it declares; empty for a whole one."""
     if not declared or abs(duration - declared) <= DURATION_TOLERANCE:
         return ""

@@ -1,5 +1,9 @@
 """One paper, one file, one function that returns a `keras.Model`."""
 
+from typing import Any
+
+import keras
+
 from ..errors import UsageError
 from .paired_resnet import paired_resnet
 
@@ -8,7 +12,7 @@ __all__ = ["MODELS", "build_model", "paired_resnet"]
 MODELS = {"paired_resnet": paired_resnet}
 
 
-def build_model(architecture: str, **config):
+def build_model(architecture: str, **config: Any) -> keras.Model:
     """Builds a registered architecture.
 
     Args:

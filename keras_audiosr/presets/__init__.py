@@ -5,6 +5,7 @@ is trained and exported. It needs no Keras to be read.
 """
 
 import json
+import os
 from importlib import resources
 from pathlib import Path
 
@@ -33,7 +34,7 @@ def list_presets() -> list[str]:
     return sorted(file.name.removesuffix(".json") for file in files if file.name.endswith(".json"))
 
 
-def load_preset(name_or_path) -> dict:
+def load_preset(name_or_path: str | os.PathLike[str]) -> dict:
     """Reads a preset by its name, or from a JSON file of the same form.
 
     Args:

@@ -2,5 +2,6 @@
 
 from .base import Runner
 from .load import load_runner
+from .pretrained import from_preset, load_model
 
-__all__ = ["Runner", "load_runner"]
+__all__ = ["Runner", "from_preset", "load_model", "load_runner"]
