@@ -76,7 +76,9 @@ def test_every_package_is_in_the_wheel():
     assert named == found | {"keras_audiosr", "keras_audiosr.exported_models"}
 
 
-@pytest.mark.parametrize("verb", ["rip", "encode", "probe", "restore", "report", "evaluate", "train", "export", "window"])
+@pytest.mark.parametrize(
+    "verb", ["rip", "encode", "probe", "restore", "report", "evaluate", "train", "export", "window"]
+)
 def test_verbs_are_cheap_to_import(verb):
     code = f"import sys, keras_audiosr.{verb}; print([m for m in ('tensorflow', 'keras', 'scipy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
