@@ -253,3 +253,16 @@ def test_command_line(trio, tmp_path, capsys):
     assert "<h1>A &amp; B</h1>" in page.read_text("utf-8")
     assert cli.main(arguments) == 3
     assert cli.main([*arguments, "--overwrite"]) == 0
+
+
+def test_the_gallery_is_whole_and_small():
+    gallery = Path(__file__).parents[1] / "docs" / "gallery"
+    index = (gallery / "index.html").read_text("utf-8")
+    pages = set(re.findall(r'href="([^":]+\.html)"', index))
+    assert pages == {path.name for path in gallery.glob("*.html")} - {"index.html"}
+    assert (gallery / "LICENSE-freedoom.txt").name in index
+    assert sum(path.stat().st_size for path in gallery.iterdir()) < 9e6
+    for page in pages:
+        credit = re.search(r"<header>.*?</header>", (gallery / page).read_text("utf-8"), re.DOTALL)[0]
+        assert re.search("CC0|CC BY|public domain|BSD-3-Clause", credit)
+        assert len(embedded(gallery / page)) == 3

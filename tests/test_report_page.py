@@ -243,6 +243,7 @@ def test_a_blind_test_from_start_to_file(open_page):
 def test_a_blind_test_shows_nothing(open_page):
     with open_page(**DESK) as page:
         page.get_by_role("button", name="Start").click()
+        wait(page, "player.playing && document.getElementById('play').ariaLabel === 'Pause'")
         states = set()
         for name in "abx":
             page.keyboard.press(name)
@@ -312,7 +313,9 @@ def test_spectrograms_show_what_is_there_and_zoom(open_page):
         assert page.evaluate("player.loop") == pytest.approx([3.5, 3.75], abs=0.01)
         page.click("[data-do=zoom-fit]")
         overlay.click(position={"x": box["width"] * 0.9, "y": 30})
-        assert page.evaluate("player.position") == pytest.approx(3.6, abs=0.01)
+        assert page.evaluate("[player.position, player.loop !== null]") == [pytest.approx(3.6, abs=0.01), True]
+        overlay.click(position={"x": box["width"] * 0.25, "y": 30})  # out of the loop
+        assert page.evaluate("[player.position, player.loop]") == [pytest.approx(1.0, abs=0.01), None]
         page.select_option("#band", "10 to 22.1 kHz")
         assert page.evaluate("pictures.view.low") == 10000
         page.evaluate("pictures.draw()")  # resolves when drawn

@@ -18,7 +18,7 @@ import soundfile
 
 from ..audio.dither import Dither
 
-__all__ = ["Signal", "assemble", "encode_flac"]
+__all__ = ["Signal", "assemble", "encode_flac", "linked"]
 
 FOLDER = Path(__file__).parent
 # In the order in which they build on each other.
@@ -72,6 +72,11 @@ def encode_flac(audio: np.ndarray, sample_rate: int) -> bytes:
     memory = io.BytesIO()
     soundfile.write(memory, samples, sample_rate, format="FLAC", subtype="PCM_16", compression_level=1.0)
     return memory.getvalue()
+
+
+def linked(text: str) -> str:
+    """Text as HTML, with its URLs as links."""
+    return re.sub(r"https?://[^\s<>\"')]+[\w/]", r'<a href="\g<0>">\g<0></a>', html.escape(text))
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
@@ -173,7 +178,6 @@ def assemble(
         for name, signal in signals.items()
     ]
     page = {"title": title, "start": start, "sampleRate": sample_rate, "version": version, "signals": about}
-    paragraph = re.sub(r"https?://[^\s<>\"')]+[\w/]", r'<a href="\g<0>">\g<0></a>', html.escape(note))
     sound = [
         f'<p><label>{name}<br><audio controls preload="none" src="data:audio/flac;base64,'
         f'{base64.b64encode(encode_flac(signal.audio, sample_rate)).decode()}"></audio></label></p>'
@@ -183,7 +187,7 @@ def assemble(
         "title": html.escape(title),
         "excerpt": f"{duration:.1f} s from {start:.1f} s on · {sample_rate / 1000:g} kHz ·"
         f" {'stereo' if audio.shape[1] == 2 else 'mono'}",
-        "note": f"<p>{paragraph}</p>" if note else "",
+        "note": f"<p>{linked(note)}</p>" if note else "",
         "figures": _figures(metrics, definitions, missing),
         "files": _files(signals),
         "embedding": html.escape(EMBEDDING),

@@ -47,9 +47,9 @@ class BlindTest {
     if (!this.run) return;
     this.heard = name;
     this.player.select(this.run.signal(name));
-    this.player.play();
     this.press();
     this.shown();
+    this.player.play().then(this.shown);
   }
 
   press() {

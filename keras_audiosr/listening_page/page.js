@@ -25,6 +25,7 @@ const clock = (seconds) => {
 function moved() {
   $("time").textContent = `${clock(player.position + data.start)} / ${clock(player.duration + data.start)}`;
   $("seek").value = player.position;
+  $("seek").ariaValueText = clock(player.position + data.start);
   pictures.mark();
 }
 

@@ -133,7 +133,7 @@ class Pictures {
     this.show(about - (about - from) * factor, (to - from) * factor);
   }
 
-  // Click goes there, dragging makes a loop, two fingers or Ctrl and the wheel zoom.
+  // Click goes there, out of a loop as well; dragging makes a loop, two fingers or Ctrl and the wheel zoom.
   listen(overlay) {
     const fingers = new Map();
     const timeAt = (x) => {
@@ -170,8 +170,11 @@ class Pictures {
       const loop = this.drawn;
       this.drawn = null;
       if (event.type === "pointerup" && !pinched) {
+        const time = timeAt(finger.x);
+        const [from, to] = this.player.bounds;
         if (loop) this.player.setLoop(loop);
-        else this.player.seek(timeAt(finger.x));
+        else if (time < from || time >= to) this.player.setLoop(null);
+        if (!loop) this.player.seek(time);
       }
       this.mark();
     };

@@ -148,9 +148,10 @@ function drawSpectra(canvas, spectra, view, range, sampleRate) {
   context.rect(left, top, width, height);
   context.clip();
   context.lineJoin = "round";
-  for (const { values, colour, wide } of spectra) {
+  // The wide one first: the others stay visible on it.
+  for (const { values, colour, wide } of spectra.toSorted((a, b) => b.wide - a.wide)) {
     context.strokeStyle = colour;
-    context.lineWidth = wide ? 2.5 : 1.25;
+    context.lineWidth = wide ? 3 : 1.25;
     context.beginPath();
     for (let bin = 0; bin < BINS; bin++) {
       const x = left + (((bin * sampleRate) / FRAME_LENGTH - view.low) / (view.high - view.low)) * width;
