@@ -8,11 +8,10 @@ along. The same child proves that every artefact gives what the Keras model give
 import argparse
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 from .audio.files import atomic_folder
+from .child import ChildError, call_in_child
 from .errors import ArtifactError, OutputExistsError, UsageError
 from .runners.artifact import METADATA
 from .runners.keras import CHECKPOINT, read_run_preset
@@ -108,27 +107,13 @@ def _read_text(path) -> str:
 
 def _convert_in_child(checkpoint: Path, folder: Path) -> None:
     """Runs `conversion.convert` in a process of its own; what it raises or dies of becomes an `ArtifactError`."""
-    package = Path(__file__).parent
-    code = f"from {package.name}.conversion import convert; import sys; convert(*sys.argv[1:])"
-    environment = os.environ | {
-        # This very package, from a source tree as well as installed.
-        "PYTHONPATH": os.pathsep.join([str(package.parent), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "2",
-        # A GPU adds nothing here, and may be busy training.
-        "CUDA_VISIBLE_DEVICES": "-1",
-    }
-    command = [sys.executable, "-c", code, str(checkpoint), str(folder)]
-    done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    if done.returncode != 0:
-        lines = done.stderr.decode("utf-8", "replace").strip().splitlines() or ["no message"]
-        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-        # An abort names its cause somewhere above the stack dump; an exception in its last line.
-        reason = next((line for line in lines if "LLVM ERROR" in line or "Check failed" in line), lines[-1])
+    try:
+        call_in_child("conversion.convert", checkpoint, folder)
+    except ChildError as error:
         raise ArtifactError(
-            f"a model must convert to SavedModel and TFLite; {checkpoint}: {reason.strip()[:400]} ({how});"
+            f"a model must convert to SavedModel and TFLite; {checkpoint}: {error};"
             " use layers that convert to plain TFLite ops"
-        )
+        ) from error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,19 +15,19 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import from its own level's folder and from lower levels.
 LEVELS = [
     {"errors"},
-    {"audio", "layers", "losses", "metrics", "optimizers", "callbacks", "presets", "tables"},
+    {"audio", "layers", "losses", "metrics", "optimizers", "callbacks", "presets", "tables", "child"},
     {"codecs", "models", "visqol", "figures", "listening_page"},
-    {"datasets"},
+    {"datasets", "serving"},
     {"runners"},
     {"conversion", "model_card", "library"},  # the parts of export, and of restore
-    {"rip", "encode", "window", "train", "evaluate", "export", "probe", "restore", "report"},
+    {"rip", "encode", "window", "train", "evaluate", "export", "probe", "restore", "serve", "report"},
     {"cli"},
     {"__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 NO_TENSORFLOW = {"errors", "audio", "layers", "losses", "metrics", "optimizers", "presets", "codecs", "models"} | {
-    "visqol", "figures", "library", "listening_page", "rip", "encode", "probe", "restore", "report", "cli", "__init__",
-    "__main__",
+    "child", "serve", "visqol", "figures", "library", "listening_page", "rip", "encode", "probe", "restore", "report",
+    "cli", "__init__", "__main__",
 }  # fmt: skip
 
 
