@@ -136,11 +136,13 @@ def _paragraph(report: ProbeReport) -> str:
     minutes, seconds = divmod(report.duration, 60)
     bitrate = f"{report.bitrate} kbit/s, " if report.bitrate else ""
     layout = f" ({report.channel_layout})" if report.channel_layout else ""
-    band = "too little sound to tell" if report.cutoff is None else f"up to {report.cutoff / 1000:.1f} kHz"
+    nyquist = report.sample_rate / 2000
+    band = "too little sound to tell" if report.cutoff is None else f"{report.cutoff / 1000:.1f} of {nyquist:.1f} kHz"
+    channels = f"{report.channels} channel{'s' if report.channels > 1 else ''}"
     rows = {
         "codec": f"{report.codec}, {bitrate}container {report.container}",
-        "sound": f"{report.sample_rate} Hz, {report.channels} channels{layout}, {minutes:.0f}:{seconds:04.1f}",
-        "bandwidth": f"{band} of {report.sample_rate / 2000:.1f}",
+        "sound": f"{report.sample_rate} Hz, {channels}{layout}, {minutes:.0f}:{seconds:04.1f}",
+        "bandwidth": band,
         "verdict": f"{report.kind}: {report.reason}",
         "restoring": f"{report.worth}: {report.advice}",
     }

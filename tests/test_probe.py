@@ -82,6 +82,10 @@ def test_figures(folder):
 def test_restore_agrees_with_probe(folder, tmp_path):
     report = restore(folder, tmp_path, tiny_export())
     assert not report.failures
+    told = {outcome.source.name: " ".join(outcome.warnings) for outcome in report.restored}
+    assert "little to gain over 96 kbit/s a channel" in told["320.mp3"]
+    assert "add --rate 44100" in told["low.mp3"]
+    assert told["64.mp3"] == ""
     for outcome in report.restored:
         assert probe(outcome.source).worth in ("yes", "little")
     assert {skipped.source.name for skipped in report.skipped} == {

@@ -235,3 +235,13 @@ def test_nothing_to_restore_is_said_and_no_failure(tmp_path, make_music, capsys)
     assert tree(tmp_path) == ["a.wav"]
     assert run(tmp_path / "a.wav", "--force", capsys=capsys)[0] == 0
     assert np.abs(soundfile.read(tmp_path / "a.restored.flac")[0] - soundfile.read(tmp_path / "a.wav")[0]).max() > 0
+
+
+def test_a_cut_lossless_file_is_told_too(tmp_path, make_music, capsys):
+    soundfile.write(tmp_path / "a.flac", make_music(4.0), 44100)
+    content = (tmp_path / "a.flac").read_bytes()
+    (tmp_path / "a.flac").write_bytes(content[: len(content) // 2])
+    code, said = run(tmp_path / "a.flac", capsys=capsys)
+    assert code == 0 and "declares 4.0 s and holds 2.0 s" in said.out
+    code, said = run(tmp_path / "a.flac", "--strict", capsys=capsys)
+    assert code == 1 and "only whole files are taken with --strict" in said.err

@@ -1,10 +1,15 @@
 """Restore in a pipe: a song comes in, the restored one goes out, and what is said goes elsewhere."""
 
+import contextlib
+import fcntl
 import io
 import json
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 
 import numpy as np
 import pytest
@@ -80,3 +85,20 @@ def test_nobody_at_the_end_of_the_pipe(song):
         done = subprocess.run(command, stdout=output, stderr=subprocess.PIPE, check=False)
     assert done.returncode == 141
     assert b"Traceback" not in done.stderr
+
+
+def test_bars_on_a_terminal_only(song, tmp_path):
+    """One bar for all songs and one for the song at work; in a pipe (every other test) not a byte of them."""
+    (tmp_path / "other.m4a").write_bytes(song.read_bytes())
+    command = [sys.executable, "-m", "keras_audiosr", "restore", "--model", str(tiny_export()), "-o", str(tmp_path)]
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execv(sys.executable, [*command, str(song), str(tmp_path / "other.m4a")])
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
+    seen = b""
+    with contextlib.suppress(OSError):  # how Linux says that the other end has left
+        while part := os.read(terminal, 1 << 16):
+            seen += part
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+    for bar in (b"restore: 100%", b"2/2", b"song.m4a: ", b"other.m4a: ", b"2 restored, 0 failed"):
+        assert bar in seen, seen

@@ -12,8 +12,8 @@ from .files import AudioInfo
 # FFmpeg's names of codecs that keep every sample.
 _LOSSLESS = {"flac", "alac", "wavpack", "ape", "tta", "tak", "mlp", "truehd", "shorten", "wmalossless", "als"}
 _COMPANDED = {"pcm_alaw", "pcm_mulaw", "pcm_vidc"}
-# kbit/s a channel up to which restoring was measured to bring a file nearer to its original (docs/model, the table by
-# bitrate: mp3@192k in stereo still gains on every measure but SI-SDR).
+# kbit/s a channel up to which restoring was measured to bring a file nearer to its original. Stereo MP3 on the test
+# clips, SNR before and after: 192 kbit/s 27.9 and 29.0 dB; 256 kbit/s 39.1 and 24.9 dB.
 WORTH_BITRATE = 96
 # Hz. A wall above says nothing: 44.1 kHz converters, and encoders at their highest bitrates, end there.
 WORTH_CUTOFF = 19_800

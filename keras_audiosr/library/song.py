@@ -91,13 +91,15 @@ def restore_song(
             for block in blocks:
                 writer.write(block)
         cut = cut_short(source, info.duration, length / info.sample_rate)
-        if cut and settings.strict:
-            raise AudioFileError(f"--strict takes whole files only; {cut}; fetch it again")
+        if cut:
+            _refuse_if_strict(cut, settings)
         copy_tags(source, partial, record_tags(record))
 
     warnings = [cut] if cut else []
     if info.sample_rate < WORTH_SAMPLE_RATE and rate == info.sample_rate:
         warnings.append(f"{source}: {room_advice(info.sample_rate)}")
+    elif not is_lossless(info.codec) and judge(info).worth == "little":
+        warnings.append(f"{source}: {judge(info).advice}")
     if writer.clipped:
         warnings.append(
             f"{source}: {writer.clipped} samples beyond full scale clamped; --clip limit turns them down,"
@@ -135,10 +137,22 @@ def _needless(song: Song, info: files.AudioInfo, settings: Settings, stopped: th
     # At a higher rate than its own even a lossless file has an empty band.
     if not is_lossless(info.codec) or (settings.rate or 0) > info.sample_rate:
         return None
-    verdict = judge(info, meter_blocks(_blocks(song.source, info, stopped), info.sample_rate))
+    length = 0
+
+    def counted() -> Iterator[np.ndarray]:
+        nonlocal length
+        for block in _blocks(song.source, info, stopped):
+            length += len(block)
+            yield block
+
+    verdict = judge(info, meter_blocks(counted(), info.sample_rate))
     if verdict.kind != "lossless":
         return None
-    message = f"{song.source} has nothing to restore ({verdict.reason}); --force restores it all the same"
+    cut = cut_short(song.source, info.duration, length / info.sample_rate)
+    if cut:
+        _refuse_if_strict(cut, settings)
+        cut = f"; {cut}"
+    message = f"{song.source} has nothing to restore ({verdict.reason}); --force restores it all the same{cut}"
     return SkippedFile(song.source, song.target, "lossless", message)
 
 
@@ -170,6 +184,11 @@ def cut_short(source: Path, declared: float, duration: float) -> str:
     if not declared or abs(duration - declared) <= DURATION_TOLERANCE:
         return ""
     return f"{source} declares {declared:.1f} s and holds {duration:.1f} s; it may be cut short or joined"
+
+
+def _refuse_if_strict(cut: str, settings: Settings) -> None:
+    if settings.strict:
+        raise AudioFileError(f"only whole files are taken with --strict; {cut}; fetch it again")
 
 
 def _require_finite(block: np.ndarray, source: Path, position: int, sample_rate: int) -> None:
