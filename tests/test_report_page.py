@@ -324,6 +324,12 @@ def test_spectrograms_show_what_is_there_and_zoom(open_page):
         assert page.evaluate("[...document.querySelectorAll('canvas')].every((c) => c.width === c.clientWidth)")
 
 
+def test_a_page_that_is_still_counting_can_be_drawn(open_page):
+    with open_page(**DESK) as page:
+        page.evaluate("(pictures.averages = null, Promise.all([pictures.begin(), pictures.draw(), pictures.point(0)]))")
+        assert page.evaluate("pictures.averages.length") == 3
+
+
 def test_keys(open_page):
     with open_page(**DESK) as page:
         page.keyboard.press("1")

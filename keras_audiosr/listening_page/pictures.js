@@ -41,8 +41,9 @@ class Pictures {
 
   // Average spectra first: the colours of all else go by the loudest of them.
   async begin() {
-    this.averages = [];
-    for (const buffer of this.player.buffers) this.averages.push(await averageSpectrum(buffer));
+    const averages = [];
+    for (const buffer of this.player.buffers) averages.push(await averageSpectrum(buffer));
+    this.averages = averages; // all of them or none: others draw in between
     const peak = Math.max(...this.averages[0]);
     const top = Math.min(0, Math.max(FLOOR + 40, 10 * Math.ceil((peak + 5) / 10)));
     this.range = [Math.max(FLOOR, top - 80), top];
