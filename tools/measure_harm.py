@@ -1,0 +1,77 @@
+"""How much a model changes music that has nothing to restore, and what it does to level and stereo image.
+
+    python tools/measure_harm.py PAIRS/pairs.jsonl [--model MODEL]
+
+Every lossless clip of the manifest goes through the model as it is and as MP3 of 320, 256, 192 and 128 kbit/s,
+encoded on the spot. "in" is the SNR of what comes out against what went in (the goal for the first three: 45 dB and
+more), "level-matched" the same without the change of level; "before" and "after" are SNRs against the lossless clip.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from keras_audiosr.audio.ffmpeg import run_ffmpeg
+from keras_audiosr.audio.files import read
+from keras_audiosr.codecs.round_trip import fit_length
+from keras_audiosr.datasets.pairs import Pair, read_manifest
+from keras_audiosr.runners import load_runner
+
+BITRATES = (None, 320, 256, 192, 128)
+
+
+def snr(reference: np.ndarray, signal: np.ndarray) -> float:
+    return float(10 * np.log10(np.sum(reference**2.0) / max(np.sum((signal - reference) ** 2.0), 1e-20)))
+
+
+def gain(reference: np.ndarray, signal: np.ndarray) -> float:
+    return float(np.sum(reference * signal) / np.sum(reference**2.0))
+
+
+def image(audio: np.ndarray) -> tuple[float, float]:
+    """Level difference of the channels in dB, and their correlation."""
+    left, right = np.mean(audio**2.0, axis=0) + 1e-12
+    return float(10 * np.log10(left / right)), float(np.corrcoef(audio.T)[0, 1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--model")
+    args = parser.parse_args()
+    runner = load_runner(args.model)
+    clips = sorted({pair.lossless for pair in read_manifest(args.manifest, Pair)})
+    print("| input | in, mean (worst) | level-matched | level | before | after | image: level, correlation, at most |")
+    print("|---|---|---|---|---|---|---|")
+    for bitrate in BITRATES:
+        rows, images = [], [(0.0, 0.0)]
+        for clip in clips:
+            lossless, sample_rate = read(args.manifest.parent / clip)
+            given = lossless if bitrate is None else encoded(args.manifest.parent / clip, bitrate, len(lossless))
+            restored = runner.run(given, sample_rate)
+            level = gain(given, restored)
+            changes = (snr(given, restored), snr(given, restored / level), 20 * np.log10(level))
+            rows.append((*changes, snr(lossless, given), snr(lossless, restored)))
+            if given.shape[1] == 2:
+                images.append(tuple(np.abs(np.subtract(image(restored), image(given)))))
+        inside, matched, level, before, after = np.mean(rows, axis=0)
+        worst = min(row[0] for row in rows)
+        name, before = ("lossless", "") if bitrate is None else (f"mp3@{bitrate}k", f"{before:.1f} dB")
+        difference, correlation = np.max(images, axis=0)
+        print(
+            f"| {name} | {inside:.1f} ({worst:.1f}) dB | {matched:.1f} dB | {level:+.2f} dB | {before} |"
+            f" {after:.1f} dB | {difference:.3f} dB, {correlation:.4f} |"
+        )
+
+
+def encoded(clip: Path, bitrate: int, length: int) -> np.ndarray:
+    with tempfile.TemporaryDirectory() as folder:
+        lossy = f"{folder}/a.mp3"
+        run_ffmpeg("-i", str(clip), "-b:a", f"{bitrate}k", lossy)
+        return fit_length(read(lossy)[0], 0, length)
+
+
+if __name__ == "__main__":
+    main()
