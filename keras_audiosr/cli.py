@@ -24,6 +24,7 @@ VERBS = {
     "export": "checkpoint -> SavedModel, TFLite, metadata and model card",
     "probe": "music file -> what it is, and whether restoring it is worth it",
     "restore": "music file, or a library of them -> restored music",
+    "serve": "exported model -> bundle for TensorFlow Serving",
     "report": "lossy and restored music -> page to hear and see the difference",
 }
 

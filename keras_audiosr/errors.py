@@ -12,6 +12,7 @@ __all__ = [
     "ManifestError",
     "OutputExistsError",
     "PairError",
+    "ServerError",
     "UsageError",
 ]
 
@@ -48,3 +49,16 @@ class PairError(AudioSRError):
 
 class ArtifactError(AudioSRError):
     """A checkpoint or exported model that is missing, damaged or unsuited."""
+
+
+class ServerError(AudioSRError):
+    """A server that cannot be reached, refuses, or answers something else than was asked.
+
+    Args:
+        message: one line.
+        code: gRPC's name of the status, such as `"UNAVAILABLE"`; of HTTP statuses the one that means the same.
+    """
+
+    def __init__(self, message: str, code: str = "UNKNOWN"):
+        super().__init__(message)
+        self.code = code

@@ -15,12 +15,15 @@ from typing import TYPE_CHECKING, overload
 
 from .errors import OutputExistsError, UsageError
 from .library.outcome import FailedFile, PlannedFile, RestoredFile, RestoreReport, SkippedFile
+from .serving.address import add_arguments as add_server_arguments
+from .serving.address import model_from
 
 if TYPE_CHECKING:
     import numpy as np
 
     from .library.plan import Plan
     from .runners import Runner
+    from .serving import Server
 
 __all__ = ["PlannedFile", "RestoreReport", "RestoredFile", "SkippedFile", "restore"]
 
@@ -31,7 +34,7 @@ _StrPath = str | os.PathLike[str]
 def restore(
     inputs: "np.ndarray",
     *,
-    model: "_StrPath | Runner | None" = None,
+    model: "_StrPath | Server | Runner | None" = None,
     sample_rate: int | None = None,
     strength: float = 1.0,
 ) -> "np.ndarray": ...
@@ -41,7 +44,7 @@ def restore(
 def restore(
     inputs: _StrPath | Sequence[_StrPath],
     out: _StrPath | None = None,
-    model: "_StrPath | Runner | None" = None,
+    model: "_StrPath | Server | Runner | None" = None,
     suffix: str = ".flac",
     subtype: str | None = None,
     jobs: int = 1,
@@ -208,6 +211,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--strict", action="store_true", help="a file that is cut short or joined is a failure")
     add("--dry-run", action="store_true", help="say what would be done")
     add("--json", action="store_true", help="one JSON object a line on standard output")
+    add_server_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -218,6 +222,7 @@ def run(args: argparse.Namespace) -> int:
     from .library.reporter import Reporter
     from .library.settings import Settings
 
+    model = model_from(args)
     suffix = "." + args.format.lstrip(".").lower()
     codes = []
     with spooled(args.inputs, args.out, suffix) as (inputs, out):
@@ -236,7 +241,7 @@ def run(args: argparse.Namespace) -> int:
             dry_run=args.dry_run,
         )
         reporter = Reporter(args.json, several=not single, piped=piped)
-        with contextlib.closing(restore_each(plan, args.model, settings, args.jobs)) as outcomes:
+        with contextlib.closing(restore_each(plan, model, settings, args.jobs)) as outcomes:
             for outcome in outcomes:
                 reporter.say(outcome)
                 if isinstance(outcome, FailedFile):
@@ -244,7 +249,7 @@ def run(args: argparse.Namespace) -> int:
                 elif isinstance(outcome, SkippedFile) and piped:
                     # Who waits at the end of a pipe gets the song as it is, in the format asked for.
                     as_it_is = dataclasses.replace(settings, strength=0.0, force=True)
-                    for passed_on in restore_each(plan, args.model, as_it_is):
+                    for passed_on in restore_each(plan, model, as_it_is):
                         reporter.say(passed_on)
         reporter.summary()
     if not codes:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Generator
 
 from ..errors import AudioFileError, AudioSRError, UsageError
 from ..runners import Runner, load_runner
+from ..serving import Server
 from .outcome import FailedFile, Outcome
 from .plan import Plan, Song
 from .reporter import Progress
@@ -16,7 +17,7 @@ from .settings import Settings
 from .song import restore_song
 
 
-def load_runners(model: str | os.PathLike[str] | Runner | None, count: int = 1) -> list[Runner]:
+def load_runners(model: str | os.PathLike[str] | Server | Runner | None, count: int = 1) -> list[Runner]:
     """Runners for as many threads: one serves a single thread at a time.
 
     Args:
@@ -35,7 +36,7 @@ def load_runners(model: str | os.PathLike[str] | Runner | None, count: int = 1) 
 
 
 def restore_each(
-    plan: Plan, model: str | os.PathLike[str] | Runner | None, settings: Settings, jobs: int = 1
+    plan: Plan, model: str | os.PathLike[str] | Server | Runner | None, settings: Settings, jobs: int = 1
 ) -> Generator[Outcome, None, None]:
     """Restores the songs of a plan.
 

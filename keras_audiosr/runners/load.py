@@ -4,6 +4,7 @@ from pathlib import Path
 
 from .. import presets
 from ..errors import ArtifactError
+from ..serving import Server, is_server
 from .artifact import METADATA
 from .base import Runner
 from .keras import CHECKPOINT, KerasRunner
@@ -19,13 +20,22 @@ def load_runner(path_or_preset=None) -> Runner:
             - its SavedModel folder, which holds `saved_model.pb` (TensorFlow);
             - a run folder of `train`, or a `.keras` file in one (Keras);
             - a preset's name, for the exported model that comes with the package (LiteRT);
+            - the URL of a model on TensorFlow Serving, `grpc://HOST:PORT/MODEL[@VERSION|:LABEL]`, or with
+              `grpcs`, `http`, `https`; a `serving.Server` is such a URL with options;
             - `None` for the default preset.
 
     Raises:
         ArtifactError: nothing of the kind, or it is damaged.
+        ServerError: the server does not answer, or not with a model of `keras-audiosr serve bundle`.
     """
     if path_or_preset is None:
         return LiteRTRunner(presets.bundled_folder(presets.DEFAULT_PRESET))
+    if is_server(path_or_preset):
+        path_or_preset = Server(path_or_preset)
+    if isinstance(path_or_preset, Server):
+        from .serving import ServingRunner
+
+        return ServingRunner(path_or_preset.url, path_or_preset.options)
     path = Path(path_or_preset)
     if path.is_dir():
         if (path / METADATA).exists():

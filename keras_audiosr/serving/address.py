@@ -1,0 +1,179 @@
+"""Where a server is and how to talk to it: the URL, the options, and their command-line arguments."""
+
+import argparse
+import dataclasses
+import math
+import os
+import re
+import urllib.parse
+
+from ..errors import UsageError
+
+SCHEMES = ("grpc", "grpcs", "http", "https")
+_FORM = "grpc://HOST:PORT/MODEL[@VERSION|:LABEL], or grpcs://, http://, https://"
+_PATH = re.compile(r"/(?P<model>[^/@:]+)(?:@(?P<version>\d+)|:(?P<label>[^/@:]+))?")
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerAddress:
+    """A model on a server.
+
+    Attributes:
+        scheme: `"grpc"` or `"http"`, with an `s` where the connection is encrypted.
+        host: name or IP address with the port, `"localhost:8500"`.
+        model: the model's name on the server.
+        version: its number; `None` for the newest that is loaded.
+        label: a name that the operator gave to a version, instead of a number.
+    """
+
+    scheme: str
+    host: str
+    model: str
+    version: int | None = None
+    label: str | None = None
+
+    @classmethod
+    def parse(cls, url: str) -> "ServerAddress":
+        """Reads `grpc://HOST:PORT/MODEL`, `.../MODEL@VERSION` or `.../MODEL:LABEL`; also `grpcs`, `http`, `https`.
+
+        Raises:
+            UsageError: not of this form.
+        """
+        try:
+            parts = urllib.parse.urlsplit(url)
+            sound = parts.scheme in SCHEMES and parts.hostname and parts.port and not (parts.query or parts.fragment)
+        except ValueError:  # a port that is no number
+            sound = False
+        match = _PATH.fullmatch(parts.path) if sound else None
+        if not match or "@" in parts.netloc:
+            raise UsageError(
+                f"a server is {_FORM}; received {url!r}; try grpc://localhost:8500/paired_resnet_frame_44k"
+            )
+        version = match["version"]
+        return cls(
+            parts.scheme, parts.netloc, match["model"], None if version is None else int(version), match["label"]
+        )
+
+    def __str__(self) -> str:
+        which = f":{self.label}" if self.label else "" if self.version is None else f"@{self.version}"
+        return f"{self.scheme}://{self.host}/{self.model}{which}"
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether the connection is TLS."""
+        return self.scheme.endswith("s")
+
+
+def is_server(name: object) -> bool:
+    """Whether a model's name is the URL of a server."""
+    return isinstance(name, str) and name.split("://")[0] in SCHEMES and "://" in name
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerOptions:
+    """How to talk to a server.
+
+    Attributes:
+        pcm16: send and receive 16-bit samples: half the bytes over gRPC, a tenth over REST; what the network adds
+            is rounded to 16 bits, and clipped at full scale.
+        in_flight: requests at a time, for one signal.
+        deadline: seconds for one request, together with its retries.
+        max_message: bytes of the largest message, sent or received.
+        headers: pairs `(name, value)` that go with each request: gRPC metadata, HTTP headers.
+        ca: file with the PEM certificates to trust instead of the system's.
+        certificate: file with the client's own PEM certificate.
+        key: file with its PEM private key.
+
+    Raises:
+        UsageError: a number out of range, a certificate without its key, or a file that cannot be read.
+    """
+
+    pcm16: bool = False
+    in_flight: int = 4
+    deadline: float = 60.0
+    max_message: int = 64 << 20
+    headers: tuple[tuple[str, str], ...] = ()
+    ca: str | os.PathLike | None = None
+    certificate: str | os.PathLike | None = None
+    key: str | os.PathLike | None = None
+
+    def __post_init__(self) -> None:
+        if self.in_flight < 1:
+            raise UsageError(f"requests in flight must be 1 or more; received {self.in_flight}; try 4")
+        if not (math.isfinite(self.deadline) and self.deadline > 0):
+            raise UsageError(f"a deadline must be above 0 s; received {self.deadline:g}; try 60")
+        if self.max_message < 1:
+            raise UsageError(f"the largest message must be above 0 bytes; received {self.max_message}; try 64 MiB")
+        if (self.certificate is None) != (self.key is None):
+            raise UsageError("a client certificate and its key go together; received one of them; name both")
+        for file in (self.ca, self.certificate, self.key):
+            if file is None:
+                continue
+            try:
+                open(file, "rb").close()
+            except OSError as error:
+                raise UsageError(
+                    f"a PEM file is needed; {os.fspath(file)}: {error.strerror}; check the path"
+                ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Server:
+    """A served model in the place of a path: what `load_runner` and `restore` take for `model`.
+
+    Attributes:
+        url: as `ServerAddress.parse` reads it.
+        options: how to talk to it.
+    """
+
+    url: str
+    options: ServerOptions = ServerOptions()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of a verb that can go to a server: `--server` and its options."""
+    group = parser.add_argument_group("a model on TensorFlow Serving, instead of --model")
+    group.add_argument("--server", metavar="URL", help=f"{_FORM}; serves what 'serve bundle' made")
+    group.add_argument("--server-pcm16", action="store_true", help="16-bit samples both ways: a tenth over REST")
+    group.add_argument("--server-in-flight", type=int, default=4, metavar="N", help="requests at a time (default 4)")
+    group.add_argument(
+        "--server-deadline", type=float, default=60.0, metavar="S", help="seconds a request, with retries (default 60)"
+    )
+    group.add_argument(
+        "--server-max-message", type=float, default=64.0, metavar="MIB", help="largest message (default 64 MiB)"
+    )
+    group.add_argument(
+        "--server-header", action="append", default=[], metavar="NAME:VALUE", help="gRPC metadata or HTTP header"
+    )
+    group.add_argument("--server-ca", metavar="PEM", help="certificates to trust instead of the system's")
+    group.add_argument("--server-cert", metavar="PEM", help="the client's own certificate, with --server-key")
+    group.add_argument("--server-key", metavar="PEM", help="its private key")
+
+
+def model_from(args: argparse.Namespace) -> "str | Server | None":
+    """What `load_runner` is to take: the `Server` of `--server` and its options, else what `--model` says.
+
+    Raises:
+        UsageError: both of them, a header without a colon, or what `ServerOptions` refuses.
+    """
+    if args.server is None:
+        return args.model
+    if args.model is not None:
+        raise UsageError(f"a model is here or on a server; received --model {args.model} and --server; leave one out")
+    headers = []
+    for header in args.server_header:
+        name, colon, value = header.partition(":")
+        if not colon or not name.strip():
+            raise UsageError("a header is NAME:VALUE; received one without; try 'authorization:Bearer ...'")
+        headers.append((name.strip().lower(), value.strip()))
+    options = ServerOptions(
+        pcm16=args.server_pcm16,
+        in_flight=args.server_in_flight,
+        deadline=args.server_deadline,
+        max_message=int(args.server_max_message * (1 << 20)) if math.isfinite(args.server_max_message) else 0,
+        headers=tuple(headers),
+        ca=args.server_ca,
+        certificate=args.server_cert,
+        key=args.server_key,
+    )
+    return Server(args.server, options)

@@ -1,0 +1,142 @@
+"""The few TensorFlow Serving messages that are needed here, without TensorFlow.
+
+`tensorflow-serving-api` would bring all of TensorFlow to a client that sends
+arrays over a wire, and `min-tfs-client` (1.0.2, of 2020) declares the messages
+under TensorFlow's own names, which ends a process that imports TensorFlow too.
+These have the field numbers of the originals, so the bytes are the same, and a
+descriptor pool of their own. Tests hold them against the originals.
+
+Reference: tensorflow_serving/apis/{model,predict,prediction_log}.proto and
+tensorflow/core/framework/{tensor,tensor_shape}.proto.
+"""
+
+from typing import Any
+
+import numpy as np
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+from ..errors import ServerError
+
+# Numbers of tensorflow/core/framework/types.proto.
+DT_FLOAT, DT_INT32, DT_STRING, DT_INT64 = 1, 3, 7, 9
+
+_Field = descriptor_pb2.FieldDescriptorProto
+_TYPES = {
+    "int32": _Field.TYPE_INT32,
+    "int64": _Field.TYPE_INT64,
+    "string": _Field.TYPE_STRING,
+    "bytes": _Field.TYPE_BYTES,
+}
+# message -> field -> (number, type); `*` repeated, `name?` a oneof's member; a map is its entries.
+_MESSAGES = {
+    "Dim": {"size": (1, "int64")},
+    "Shape": {"dim": (2, "*Dim")},
+    # float_val is `repeated float`, packed: on the wire the very bytes of a float32 array, taken here as such.
+    "Tensor": {
+        "dtype": (1, "int32"),
+        "tensor_shape": (2, "Shape"),
+        "tensor_content": (4, "bytes"),
+        "float_val": (5, "bytes"),
+        "int_val": (7, "*int32"),
+        "string_val": (8, "*bytes"),
+        "int64_val": (10, "*int64"),
+    },
+    "Int64": {"value": (1, "int64")},
+    # version and version_label are a oneof: only one of them is ever set here.
+    "ModelSpec": {
+        "name": (1, "string"),
+        "version": (2, "Int64"),
+        "signature_name": (3, "string"),
+        "version_label": (4, "string"),
+    },
+    "Entry": {"key": (1, "string"), "value": (2, "Tensor")},
+    "PredictRequest": {"model_spec": (1, "ModelSpec"), "inputs": (2, "*Entry")},
+    "PredictResponse": {"outputs": (1, "*Entry"), "model_spec": (2, "ModelSpec")},
+    "PredictLog": {"request": (1, "PredictRequest")},
+    "PredictionLog": {"predict_log": (6, "PredictLog")},
+}
+
+
+def _declare() -> dict[str, Any]:
+    file = descriptor_pb2.FileDescriptorProto(name="audiosr_serving.proto", package="audiosr", syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field, (number, kind) in fields.items():
+            label = _Field.LABEL_REPEATED if kind.startswith("*") else _Field.LABEL_OPTIONAL
+            kind = kind.lstrip("*")
+            if kind in _TYPES:
+                message.field.add(name=field, number=number, label=label, type=_TYPES[kind])
+            else:
+                message.field.add(
+                    name=field, number=number, label=label, type=_Field.TYPE_MESSAGE, type_name=f".audiosr.{kind}"
+                )
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"audiosr.{name}")) for name in _MESSAGES}
+
+
+_CLASSES = _declare()
+PredictRequest = _CLASSES["PredictRequest"]
+PredictResponse = _CLASSES["PredictResponse"]
+PredictionLog = _CLASSES["PredictionLog"]
+
+
+def predict_request(model: str, signature: str, inputs: dict, version: int | None = None, label: str | None = None):
+    """A `PredictRequest`.
+
+    Args:
+        model: the model's name on the server.
+        signature: the signature's name.
+        inputs: arrays float32 or int32, or lists of `bytes`, by the names of the signature's inputs.
+        version: the model's version; the newest when neither it nor `label` is given.
+        label: the version's label.
+    """
+    request = PredictRequest()
+    request.model_spec.name = model
+    request.model_spec.signature_name = signature
+    if version is not None:
+        request.model_spec.version.value = version
+    elif label is not None:
+        request.model_spec.version_label = label
+    for name, values in inputs.items():
+        entry = request.inputs.add(key=name)
+        tensor = entry.value
+        if isinstance(values, np.ndarray):
+            tensor.dtype = DT_FLOAT if values.dtype == np.float32 else DT_INT32
+            tensor.tensor_content = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+            shape = values.shape
+        else:
+            tensor.dtype = DT_STRING
+            tensor.string_val.extend(values)
+            shape = (len(values),)
+        for size in shape:
+            tensor.tensor_shape.dim.add(size=size)
+    return request
+
+
+def read_outputs(response) -> dict:
+    """The outputs of a `PredictResponse`: arrays, or lists of `bytes`, by name.
+
+    Raises:
+        ServerError: a tensor that does not hold as many values as its shape says.
+    """
+    outputs: dict = {}
+    for entry in response.outputs:
+        tensor = entry.value
+        shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
+        values: np.ndarray | list[bytes]
+        if tensor.dtype == DT_STRING:
+            values = list(tensor.string_val)
+        elif tensor.dtype == DT_FLOAT:
+            values = np.frombuffer(tensor.tensor_content or tensor.float_val, "<f4").astype(np.float32, copy=False)
+        elif tensor.tensor_content:
+            values = np.frombuffer(tensor.tensor_content, "<i4" if tensor.dtype == DT_INT32 else "<i8")
+        else:
+            values = np.array(tensor.int_val or tensor.int64_val, np.int64)
+        if len(values) != int(np.prod(shape)):
+            raise ServerError(
+                f"an answer must hold the values of its shape; {entry.key!r} {shape} holds {len(values)};"
+                " serve a bundle of 'keras-audiosr serve bundle'"
+            )
+        outputs[entry.key] = values.reshape(shape) if isinstance(values, np.ndarray) else values
+    return outputs
