@@ -346,7 +346,7 @@ def main():
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(args.certificate, args.key)
         rest.socket = context.wrap_socket(rest.socket, server_side=True)
-    assert not any("audiosr" in name for name in sys.modules)
+    assert not any(name.split(".")[0] == "keras_audiosr" for name in sys.modules)
     print(json.dumps({"grpc": port, "rest": rest.server_port}), flush=True)
     rest.serve_forever()
 

@@ -1,0 +1,122 @@
+"""How fast a served model is: seconds of audio a second by batch size and clients, against LiteRT in this process.
+
+    python tools/benchmark_serving.py [--server URL] [--rounds N] [--model MODEL]
+
+Without --server it bundles the model and starts tests/model_server.py, a stand-in of TensorFlow Serving in Python that
+forms no batches of its own (needs tensorflow-serving-api); a real server by its URL. Each row is the best of several
+rounds through all of them, as others may be at work too. Quote ratios: client and server share one machine.
+"""
+
+import argparse
+import concurrent.futures
+import contextlib
+import os
+import platform
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from keras_audiosr import presets
+from keras_audiosr.audio.files import read
+from keras_audiosr.conversion import SAVED_MODEL
+from keras_audiosr.runners import load_runner
+from keras_audiosr.runners.serving import ServingRunner
+from keras_audiosr.serve import bundle
+from keras_audiosr.serving import ServerOptions, ServingClient
+
+TESTS = Path(__file__).parents[1] / "tests"
+CLIP = TESTS / "data" / "loop_tabla.flac"
+BATCHES = (1, 2, 4, 8)
+CLIENTS = (2, 4, 8)
+# A row in a round.
+SECONDS = 1.0
+
+
+def windows_a_second(call, count: int, clients: int) -> float:
+    """Windows a second that `clients` threads get from `call()`, which takes `count`; after one call that warms up."""
+    call()
+    end = time.perf_counter() + SECONDS
+
+    def client(_) -> int:
+        done = 0
+        while time.perf_counter() < end:
+            call()
+            done += count
+        return done
+
+    started = time.perf_counter()
+    with concurrent.futures.ThreadPoolExecutor(clients) as pool:
+        done = sum(pool.map(client, range(clients)))
+    return done / (time.perf_counter() - started)
+
+
+@contextlib.contextmanager
+def served(url: str | None, model: str | None):
+    """URLs of the model over gRPC and REST; `None` for the latter on a server that is not ours."""
+    if url is not None:
+        yield url, None
+        return
+    sys.path.insert(0, str(TESTS))
+    from served import running
+
+    with tempfile.TemporaryDirectory() as folder:
+        name = bundle(Path(folder) / "bundle", model).parent.name
+        with running(Path(folder) / "bundle") as server:
+            yield server.url("grpc", name), server.url("http", name)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--server", metavar="URL")
+    parser.add_argument("--model", help="folder of an exported model; else the bundled one")
+    parser.add_argument("--rounds", type=int, default=4, help="through all rows (default 4)")
+    args = parser.parse_args()
+    local = load_runner(args.model)
+    clip, _ = read(CLIP)
+    windows = np.resize(clip[:, 0], (max(BATCHES), local.window_length, 1)).astype(np.float32)
+    useful = (local.window_length - 2 * local.context) / local.sample_rate
+    rows = [("LiteRT here, one thread", 1, 1, lambda: local.predict(windows[:1]))]
+    here = load_runner(Path(args.model or presets.bundled_folder(presets.DEFAULT_PRESET)) / SAVED_MODEL)
+    for size in BATCHES:
+        rows.append(("SavedModel here", size, 1, lambda size=size: here.predict(windows[:size])))
+
+    with served(args.server, args.model) as (grpc, rest):
+        client = ServingClient(grpc)
+        for size in BATCHES:
+            rows.append(("`serving_default`, gRPC", size, 1, lambda size=size: client.predict(windows[:size])))
+        for clients in CLIENTS:
+            rows.append(("`serving_default`, gRPC", 1, clients, lambda: client.predict(windows[:1])))
+        pcm16 = ServingClient(grpc, ServerOptions(pcm16=True))
+        rows.append(("`restore_pcm16`, gRPC", 1, 1, lambda: pcm16.predict(windows[:1])))
+        if rest is not None:
+            for name, options in (("serving_default", ServerOptions()), ("restore_pcm16", ServerOptions(pcm16=True))):
+                over_rest = ServingClient(rest, options)
+                rows.append((f"`{name}`, REST", 1, 1, lambda over_rest=over_rest: over_rest.predict(windows[:1])))
+        song = np.resize(clip, (30 * local.sample_rate, 2)).astype(np.float32)
+        runner = ServingRunner(grpc)
+        # Seconds of mono audio, as in the other rows.
+        songs = [("a stereo song, LiteRT", 2, 1, local), ("a stereo song, gRPC", 2, runner.in_flight, runner)]
+        best = [0.0] * (len(rows) + len(songs))
+        for _ in range(args.rounds):
+            rates = [useful * windows_a_second(call, size, clients) for _, size, clients, call in rows]
+            for *_, whole in songs:
+                started = time.perf_counter()
+                whole.run(song)
+                rates.append(song.size / local.sample_rate / (time.perf_counter() - started))
+            best = list(map(max, best, rates))
+
+    print(
+        f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load"
+        f" {os.getloadavg()[0]:.1f}; {'a stand-in server here' if args.server is None else args.server}\n"
+    )
+    print("| what | windows a request | at a time | seconds of mono audio a second | against LiteRT |")
+    print("|---|---:|---:|---:|---:|")
+    for (name, size, clients, _), rate in zip([*rows, *songs], best, strict=True):
+        print(f"| {name} | {size} | {clients} | {rate:.0f} | {rate / best[0]:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
