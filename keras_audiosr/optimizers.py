@@ -39,7 +39,7 @@ class AdjustableClippingSGD(keras.optimizers.SGD):
         return {**super().get_config(), "adjustable_clip": self.adjustable_clip}
 
 
-def build_optimizer(config: dict, total_steps: int) -> keras.optimizers.Optimizer:
+def build_optimizer(config: dict, total_steps: int, replicas: int = 1) -> keras.optimizers.Optimizer:
     """Builds the optimizer of a preset.
 
     The learning rate falls from `learning_rate` to `final_learning_rate` along half a cosine.
@@ -50,6 +50,7 @@ def build_optimizer(config: dict, total_steps: int) -> keras.optimizers.Optimize
             the old average of the weights kept in each step), and `clip_norm` (Adam: largest norm of
             all gradients together) or `momentum` and `adjustable_clip` (SGD, as VDSR).
         total_steps: optimizer steps of the whole run.
+        replicas: devices that train together (`distribution`): each clips its part of the gradient.
 
     Raises:
         UsageError: a name other than these.
@@ -58,8 +59,8 @@ def build_optimizer(config: dict, total_steps: int) -> keras.optimizers.Optimize
     rate = keras.optimizers.schedules.CosineDecay(first, total_steps, alpha=last / first)
     average = {"use_ema": True, "ema_momentum": config["ema_momentum"]}
     if config["name"] == "adam":
-        return keras.optimizers.Adam(rate, global_clipnorm=config["clip_norm"], **average)
+        return keras.optimizers.Adam(rate, global_clipnorm=config["clip_norm"] / replicas, **average)
     if config["name"] == "sgd":
-        momentum, clip = config["momentum"], config["adjustable_clip"]
+        momentum, clip = config["momentum"], config["adjustable_clip"] / replicas
         return AdjustableClippingSGD(rate, momentum=momentum, adjustable_clip=clip, **average)
     raise UsageError(f"optimizer must be 'adam' or 'sgd'; received {config['name']!r}; use 'adam'")

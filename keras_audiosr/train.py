@@ -1,6 +1,7 @@
 """Stage 5: windows and a preset -> checkpoint and history."""
 
 import argparse
+import functools
 import hashlib
 import json
 import platform
@@ -47,6 +48,12 @@ def _claim(out: Path, arguments: dict) -> None:
         )
 
 
+def _keeps_the_folder(strategy: str) -> bool:
+    from .distribution import is_chief
+
+    return is_chief(strategy)
+
+
 def train(
     preset=DEFAULT_PRESET,
     manifest="pairs.jsonl",
@@ -55,6 +62,9 @@ def train(
     epochs: int | None = None,
     steps_per_epoch: int | None = None,
     seed: int = 0,
+    strategy: str | None = None,
+    data_service: str | None = None,
+    windows=None,
     verbose: int = 0,
 ) -> dict:
     """Trains a preset's network on a manifest's pairs with `compile` and `fit`.
@@ -73,15 +83,20 @@ def train(
         epochs: number of epochs; the preset's when `None`.
         steps_per_epoch: optimizer steps an epoch; the preset's when `None`.
         seed: of the initial weights, the order of windows and their augmentation.
+        strategy: `"mirrored"` for all devices of this machine, `"multi_worker"` for the machines in `TF_CONFIG`, each
+            running this with a folder `out` that they share; `None` for one device. The batches are the same ones.
+        data_service: address of a tf.data service's dispatcher, `grpc://HOST:PORT`, whose workers prepare the windows.
+        windows: folder of training windows that `window` wrote of the same manifest; for `data_service`. Its path
+            must hold for the service's workers too.
         verbose: as in `keras.Model.fit`.
 
     Returns:
         `{"best": path of best.keras, "history": list of one dict an epoch}`.
 
     Raises:
-        UsageError: the preset is unknown, or the folder belongs to another run.
-        ManifestError: the manifest does not fit the preset.
-        AudioSRError: the loss became NaN, or the folder cannot be written.
+        UsageError: the preset is unknown, the folder belongs to another run, or `strategy` cannot be had.
+        ManifestError: the manifest, or the windows, do not fit the preset.
+        AudioSRError: the loss became NaN, the folder cannot be written, or another worker is lost.
     """
     settings = load_preset(preset)
     manifest, out = Path(manifest), Path(out)
@@ -90,27 +105,37 @@ def train(
     training["steps_per_epoch"] = training["steps_per_epoch"] if steps_per_epoch is None else steps_per_epoch
     if min(training["epochs"], training["steps_per_epoch"]) < 1:
         raise UsageError("epochs and steps_per_epoch must be at least 1; leave them out for the preset's")
+    if (data_service is None) != (windows is None):
+        raise UsageError(
+            f"a data service needs windows and windows need one; received {data_service} and {windows}; name both, or"
+            " neither to decode the pairs here"
+        )
     settings["training"] = training
     from .datasets import Pair, read_manifest
 
-    pairs = read_manifest(manifest, Pair)
+    num_pairs = len(read_manifest(manifest, Pair))
     corpus = hashlib.sha256(manifest.read_bytes()).hexdigest()
     # Through JSON, so that a resumed run compares like with like.
     arguments = json.loads(json.dumps({"preset": settings, "corpus_sha256": corpus, "seed": seed}))
     try:
-        _claim(out, arguments)
+        if strategy is None or _keeps_the_folder(strategy):
+            _claim(out, arguments)
         ended = out / "history.json"
         if ended.is_file():
             return {"best": out / "best.keras", "history": json.loads(ended.read_text("utf-8"))}
-        return _fit(settings, manifest, out, seed, verbose, len(pairs))
+        return _fit(settings, manifest, out, seed, verbose, num_pairs, strategy, data_service, windows)
     except OSError as error:
         raise AudioSRError(f"the run's folder must be writable; {out}: {error}; check its rights and space") from error
 
 
-def _fit(settings: dict, manifest: Path, out: Path, seed: int, verbose: int, num_pairs: int) -> dict:
+def _fit(
+    settings: dict, manifest: Path, out: Path, seed: int, verbose: int, num_pairs: int,
+    strategy_name: str | None, data_service: str | None, windows,
+) -> dict:  # fmt: skip
     import keras
     import tensorflow as tf
 
+    from . import distribution
     from .callbacks import BestCheckpoint, ClipSummaries, Resume, StopOnNaN, write_json
     from .datasets.pipeline import build_dataset, build_training_stream, file_errors
     from .losses import build_loss
@@ -122,23 +147,25 @@ def _fit(settings: dict, manifest: Path, out: Path, seed: int, verbose: int, num
     steps = training["steps_per_epoch"]
     # The same weights on every run: no kernel may add up in the order its threads finish.
     tf.config.experimental.enable_op_determinism()
+    strategy = distribution.connect(strategy_name)
+    replicas = strategy.num_replicas_in_sync
+    if data["batch_size"] % replicas:
+        raise UsageError(
+            f"a batch is dealt out in equal slices; {data['batch_size']} windows do not part into {replicas}; change"
+            " batch_size in the preset"
+        )
     keras.utils.set_random_seed(seed)
     keras.mixed_precision.set_global_policy(training["dtype_policy"])
-    model = build_model(settings["model"]["architecture"], **settings["model"]["config"])
-    model.compile(
-        optimizer=build_optimizer(training["optimizer"], training["epochs"] * steps),
-        loss=build_loss(training["loss"]),
-        metrics=[SNR(), LSD()],
-    )
-    model.optimizer.build(model.trainable_variables)
-
-    early = keras.callbacks.EarlyStopping("val_loss", patience=training["patience"])
-    best = BestCheckpoint(out / "best.keras")
-    resume = Resume(out / "state", {early: ("best", "wait", "best_epoch"), best: ("best",)})
-    initial_epoch = resume.load(model)
+    with strategy.scope():
+        model = build_model(settings["model"]["architecture"], **settings["model"]["config"])
+        model.compile(
+            optimizer=build_optimizer(training["optimizer"], training["epochs"] * steps, replicas),
+            loss=build_loss(training["loss"]),
+            metrics=[SNR(), LSD()],
+        )
+        model.optimizer.build(model.trainable_variables)
 
     common = {"sample_rate": settings["sample_rate"], "seed": seed}
-    stream = build_training_stream(manifest, steps, initial_epoch, split="train", **common, **data)
     held_out = {name: data[name] for name in ("window_length", "batch_size", "min_level")}
     validation = build_dataset(manifest, split="validation", drop_remainder=True, **common, **held_out)
     validation = validation.take(training["validation_steps"]).cache()
@@ -153,8 +180,24 @@ def _fit(settings: dict, manifest: Path, out: Path, seed: int, verbose: int, num
     validation = validation.apply(tf.data.experimental.assert_cardinality(tf.cast(count, tf.int64)))
     lossy, lossless = next(iter(validation.unbatch().batch(_NUM_CLIPS)))
 
-    log = out / "history.csv"
-    with file_errors():
+    with distribution.own_folder(strategy_name, out) as folder, file_errors():
+        early = keras.callbacks.EarlyStopping("val_loss", patience=training["patience"])
+        best = BestCheckpoint(folder / "best.keras")
+        resume = Resume(folder / "state", {early: ("best", "wait", "best_epoch"), best: ("best",)})
+        initial_epoch = resume.load(model)
+        distribution.agree(strategy, initial_epoch)
+        if data_service is None:
+            stream = build_training_stream(manifest, steps, initial_epoch, split="train", **common, **data)
+        else:
+            from .datasets.service import build_served_stream
+
+            arguments = common | {name: value for name, value in data.items() if name != "visits"}
+            arguments |= {"batch_size": data["batch_size"] // replicas, "initial_epoch": initial_epoch}
+            # The workers of one run share what the service prepares.
+            job = f"{out.absolute()} from epoch {initial_epoch}"
+            stream = build_served_stream(data_service, windows, manifest, job=job, **arguments)
+            stream = distribution.take_turns(strategy, stream)
+        log = folder / "history.csv"
         _truncate(log, initial_epoch)
         callbacks = [
             StopOnNaN(),
@@ -163,22 +206,25 @@ def _fit(settings: dict, manifest: Path, out: Path, seed: int, verbose: int, num
             best,
             early,
             keras.callbacks.CSVLogger(str(log), append=True),
-            keras.callbacks.TensorBoard(str(out / "tensorboard")),
-            ClipSummaries(out / "tensorboard" / "clips", lossy.numpy(), lossless.numpy(), settings["sample_rate"]),
+            keras.callbacks.TensorBoard(str(folder / "tensorboard")),
+            ClipSummaries(folder / "tensorboard" / "clips", lossy.numpy(), lossless.numpy(), settings["sample_rate"]),
             resume,
         ]
-        write_json(out / "preset.json", settings)
-        model.fit(
+        write_json(folder / "preset.json", settings)
+        # The stream has shuffled; Keras warns of what it would not do.
+        fit = functools.partial(model.fit, shuffle=False)
+        if strategy_name is not None:
+            fit = functools.partial(distribution.fit, strategy, model)
+        fit(
             stream,
             epochs=training["epochs"],
             initial_epoch=initial_epoch,
             steps_per_epoch=steps,
             validation_data=validation,
             callbacks=callbacks,
-            shuffle=False,  # the stream did; Keras warns of what it would not do
             verbose=verbose,
         )
-    write_json(out / "history.json", resume.history)
+        write_json(folder / "history.json", resume.history)
     return {"best": out / "best.keras", "history": resume.history}
 
 
@@ -197,6 +243,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="instead of the preset's")
     parser.add_argument("--steps-per-epoch", type=int, help="instead of the preset's")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default: 0)")
+    strategy_help = "train on all devices of this machine, or on the machines in TF_CONFIG (docs/scale_out.md)"
+    parser.add_argument("--strategy", choices=("mirrored", "multi_worker"), help=strategy_help)
+    service_help = "dispatcher of a tf.data service that prepares the windows (docs/scale_out.md)"
+    parser.add_argument("--data-service", metavar="grpc://HOST:PORT", help=service_help)
+    parser.add_argument("--windows", metavar="FOLDER", help="what 'window --split train' wrote, for the data service")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -209,6 +260,9 @@ def run(args: argparse.Namespace) -> int:
         epochs=args.epochs,
         steps_per_epoch=args.steps_per_epoch,
         seed=args.seed,
+        strategy=args.strategy,
+        data_service=args.data_service,
+        windows=args.windows,
         verbose=1 if interactive else 2,
     )
     best = min(result["history"], key=lambda entry: entry["val_loss"])

@@ -19,7 +19,7 @@ LEVELS = [
     {"codecs", "models", "visqol", "figures", "listening_page"},
     {"datasets", "serving"},
     {"runners"},
-    {"conversion", "model_card", "library"},  # the parts of export, and of restore
+    {"conversion", "model_card", "library", "distribution"},  # the parts of export, restore and train
     {"rip", "encode", "window", "train", "evaluate", "export", "probe", "restore", "serve", "report"},
     {"cli"},
     {"__init__", "__main__"},

@@ -151,6 +151,16 @@ def read_index(folder) -> dict:
     return index
 
 
+def parse_examples(examples: tf.Tensor, window_length: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """`(lossy, lossless)`, each `(batch, window_length, 1)`, of a batch of serialized examples."""
+    feature = tf.io.FixedLenFeature([], tf.string)
+    found = tf.io.parse_example(examples, {"lossy": feature, "lossless": feature})
+    return tuple(
+        tf.io.decode_raw(found[name], tf.float32, fixed_length=4 * window_length)[..., None]
+        for name in ("lossy", "lossless")
+    )
+
+
 def read_records(folder, batch_size: int = 32, drop_remainder: bool = False) -> tf.data.Dataset:
     """The windows of a folder, in the order they were written.
 
@@ -170,14 +180,9 @@ def read_records(folder, batch_size: int = 32, drop_remainder: bool = False) -> 
     index = read_index(folder)
     if batch_size < 1:
         raise UsageError(f"batch_size must be at least 1; got {batch_size}; give a positive number")
-    feature = tf.io.FixedLenFeature([], tf.string)
 
     def parse(examples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        found = tf.io.parse_example(examples, {"lossy": feature, "lossless": feature})
-        return tuple(
-            tf.io.decode_raw(found[name], tf.float32, fixed_length=4 * index["window_length"])[..., None]
-            for name in ("lossy", "lossless")
-        )
+        return parse_examples(examples, index["window_length"])
 
     shards = [str(Path(folder) / shard["name"]) for shard in index["shards"]]
     records = tf.data.TFRecordDataset(shards, buffer_size=2**20)

@@ -1,0 +1,150 @@
+"""Training windows from a tf.data service: other machines read, shuffle and batch what one host cannot.
+
+Decoding runs in Python, and a Python function lives in the process that made it: the service's workers
+cannot call it ("callback pyfunc_0 is not found"). So the service starts from the shards that `window` wrote. From there
+on the pipeline is a TensorFlow graph, and its workers need TensorFlow alone, not this package.
+"""
+
+import hashlib
+import re
+import socket
+from pathlib import Path
+
+import tensorflow as tf
+
+from ..errors import ManifestError, UsageError
+from .records import parse_examples, read_index
+
+# Shards whose windows are mixed, and samples among which the next window is drawn; in each of the service's workers.
+_SHARDS_IN_FLIGHT = 8
+_SHUFFLED_SAMPLES = 2**24
+# Long enough for a dispatcher that is being started.
+_CONNECT_SECONDS = 30.0
+
+
+def _reach(service: str) -> None:
+    """Makes sure that somebody listens: TensorFlow itself would try again for an hour without a word."""
+    found = re.fullmatch(r"grpc://(.+):(\d+)", service)
+    if found is None:
+        raise UsageError(f"a data service is grpc://HOST:PORT; received {service!r}; give its dispatcher's address")
+    try:
+        socket.create_connection((found[1].strip("[]"), int(found[2])), _CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UsageError(
+            f"a data service's dispatcher must listen; {service}: {error}; start it (docs/scale_out.md)"
+        ) from error
+
+
+def _check(index: dict, windows, manifest, expected: dict) -> None:
+    if index["manifest_sha256"] != hashlib.sha256(Path(manifest).read_bytes()).hexdigest():
+        raise ManifestError(
+            f"windows are those of the manifest trained on; {windows} was written from another than {manifest};"
+            " run 'keras-audiosr window' on it"
+        )
+    arguments = {"window_length": index["window_length"], **index["arguments"]}
+    wrong = [
+        f"{name} {arguments.get(name)}, not {value}" for name, value in expected.items() if arguments.get(name) != value
+    ]
+    if wrong:
+        raise ManifestError(
+            f"windows are cut as the preset says; {windows} has {', '.join(wrong)}; run 'keras-audiosr window' with"
+            " these values"
+        )
+
+
+def build_window_stream(
+    windows,
+    *,
+    batch_size: int,
+    seed: int = 0,
+    initial_epoch: int = 0,
+    gain: tuple[float, float] | None = None,
+    polarity: bool = False,
+) -> tf.data.Dataset:
+    """The windows of a folder in random order, without end: a TensorFlow graph from beginning to end.
+
+    Every shard is read once in every pass. Windows and their augmentation follow from `seed`,
+    `initial_epoch` and the shard's turn, whoever reads it; the order in which batches arrive does not.
+
+    Args:
+        windows: folder that `window` wrote.
+        batch_size: windows a batch.
+        seed, initial_epoch: another of either gives another order and augmentation.
+        gain, polarity: as for `build_dataset`.
+
+    Returns:
+        Infinite dataset of `(lossy, lossless)`, float32 tensors `(batch_size, window_length, 1)`.
+    """
+    index = read_index(windows)
+    # The service's workers may run in other folders.
+    names = tf.constant([str((Path(windows) / shard["name"]).absolute()) for shard in index["shards"]])
+    base = tf.constant([seed, initial_epoch], tf.int64)
+
+    def shard(turn: tf.Tensor) -> tf.data.Dataset:
+        seeds = tf.random.fold_in(base, turn)
+        order = tf.random.fold_in(base, -1 - turn // len(index["shards"]))
+        keys = tf.random.stateless_uniform([len(index["shards"])], order, minval=None, maxval=None, dtype=tf.int64)
+        name = names[tf.argsort(keys, stable=True)[turn % len(index["shards"])]]
+
+        def factor(number: tf.Tensor, record: tf.Tensor):
+            scale = tf.ones([])
+            window_seed = tf.random.fold_in(seeds, number)
+            if gain is not None:
+                uniform = tf.random.stateless_uniform([], tf.random.fold_in(window_seed, 0), *gain)
+                scale *= 10.0 ** (uniform / 20.0)
+            if polarity:
+                uniform = tf.random.stateless_uniform([], tf.random.fold_in(window_seed, 1))
+                scale *= tf.where(uniform < 0.5, -1.0, 1.0)
+            return record, scale
+
+        return tf.data.TFRecordDataset(name, buffer_size=2**20).enumerate().map(factor)
+
+    def parse(records: tf.Tensor, scale: tf.Tensor):
+        return tuple(side * scale[:, None, None] for side in parse_examples(records, index["window_length"]))
+
+    # The service deals these numbers out to its workers.
+    turns = tf.data.Dataset.range(tf.int64.max)
+    records = turns.interleave(shard, cycle_length=_SHARDS_IN_FLIGHT, block_length=1)
+    records = records.shuffle(max(batch_size, _SHUFFLED_SAMPLES // index["window_length"]), seed=seed)
+    return records.batch(batch_size, drop_remainder=True).map(parse, tf.data.AUTOTUNE)
+
+
+def build_served_stream(
+    service: str,
+    windows,
+    manifest,
+    *,
+    batch_size: int,
+    window_length: int,
+    sample_rate: int,
+    min_level: float | None = None,
+    job: str | None = None,
+    **arguments,
+) -> tf.data.Dataset:
+    """`build_window_stream` of the training split, prepared by the workers of a tf.data service.
+
+    Args:
+        service: the dispatcher, `grpc://HOST:PORT`.
+        windows: folder that `window --split train` wrote of `manifest`; at this path for the service's workers too.
+        manifest: path of the pair manifest trained on.
+        batch_size: windows a batch.
+        window_length, sample_rate, min_level: what the windows must have been cut with.
+        job: processes that give one name share the batches out among themselves; `None` for all of them here.
+        **arguments: those of `build_window_stream`.
+
+    Returns:
+        Infinite dataset of `(lossy, lossless)`, float32 tensors `(batch_size, window_length, 1)`, in an
+        order that no seed fixes: batches come from whichever worker has one.
+
+    Raises:
+        UsageError: nobody listens at `service`.
+        ManifestError: `windows` are not those of this manifest and these arguments.
+    """
+    _reach(service)
+    expected = {"window_length": window_length, "sample_rate": sample_rate, "min_level": min_level, "split": "train"}
+    _check(read_index(windows), windows, manifest, expected)
+    stream = build_window_stream(windows, batch_size=batch_size, **arguments)
+    remote = tf.data.experimental.service.distribute(
+        processing_mode=tf.data.experimental.service.ShardingPolicy.DYNAMIC, service=service, job_name=job
+    )
+    return stream.apply(remote).prefetch(tf.data.AUTOTUNE)
