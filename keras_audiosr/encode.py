@@ -251,7 +251,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="CODEC@BITRATE",
-        help="mp3@64k, aac@96k, vorbis@64k, opus@48k, lowpass@8k, downsample@16k; again for more",
+        help="mp3@64k, mp3@V6, mp3@64k-stereo, aac@96k, vorbis@64k, opus@48k, lowpass@8k, ...; again for more",
     )
     parser.add_argument("--twins", metavar="FOLDER", help="lossy files of your own, named as their tracks")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="tracks worked on at a time (default: 1)")

@@ -14,8 +14,9 @@ PERCENT = ("lsd", "lsd_hf")
 
 
 def _codec_key(codec: str) -> tuple:
-    """`mp3@64k` before `mp3@128k`."""
-    return tuple(float(part) if part[:1].isdigit() else part for part in re.split(r"(\d+(?:\.\d+)?)", codec))
+    """`mp3@64k` before `mp3@128k`, and both before `mp3@V6` before `mp3@V0`: the smaller file first."""
+    ascending = re.sub(r"@V(\d)", lambda quality: f"@V{9 - int(quality[1])}", codec)
+    return tuple(float(part) if part[:1].isdigit() else part for part in re.split(r"(\d+(?:\.\d+)?)", ascending))
 
 
 def _summary(values: list[float | None]) -> dict:

@@ -18,6 +18,10 @@ from keras_audiosr.errors import UsageError
         ("lowpass@8k", "lowpass@8k", "flac"),
         ("lowpass@5.5k", "lowpass@5.5k", "flac"),
         ("downsample@16k", "downsample@16k", "flac"),
+        ("mp3@V6", "mp3@V6", "mp3"),
+        (" MP3 @ v0 ", "mp3@V0", "mp3"),
+        ("mp3@64k-stereo", "mp3@64k-stereo", "mp3"),
+        ("mp3@V9 -Stereo", "mp3@V9-stereo", "mp3"),
     ],
 )
 def test_parse(text, canonical, suffix):
@@ -32,6 +36,15 @@ def test_units():
     assert CodecSpec.parse("mp3@64k").frequency == 0.0
     assert CodecSpec.parse("lowpass@5.5k").frequency == 5500.0
     assert CodecSpec.parse("lowpass@5.5k").bitrate == 0
+
+
+def test_modes_of_mp3():
+    plain, varying = CodecSpec.parse("mp3@64k"), CodecSpec.parse("mp3@V6")
+    assert (plain.vbr, plain.joint) == (False, True)
+    assert (varying.vbr, varying.joint, varying.value, varying.bitrate) == (True, True, 6.0, 0)
+    apart = CodecSpec.parse("mp3@64k-stereo")
+    assert (apart.vbr, apart.joint, apart.bitrate) == (False, False, 64)
+    assert len({plain, varying, apart, CodecSpec.parse("mp3@V6-stereo")}) == 4
 
 
 @pytest.mark.parametrize(
@@ -54,6 +67,13 @@ def test_units():
         ("", "mp3@64k"),
         ("mp3@64k@64k", "mp3@64k"),
         ("mp3@6\u0664k\n;", "mp3@64k"),
+        ("mp3@V12", "mp3@V9"),
+        ("mp3@V5.5-stereo", "mp3@V6-stereo"),
+        ("mp3@V6k", "mp3@V6"),
+        ("vorbis@V60", "mp3@V9"),
+        ("mp3@65k-stereo", "mp3@64k-stereo"),
+        ("aac@64k-stereo", "aac@64k"),
+        ("mp3@64k-mono", "mp3@64k"),
     ],
 )
 def test_errors_name_what_came_and_the_nearest(text, nearest):

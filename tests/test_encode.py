@@ -82,6 +82,17 @@ def test_twins_of_every_track_and_codec(shelf):
     assert {pair.encoder.split()[-1] for pair in pairs} == {"libmp3lame", "aac", "libopus"}
 
 
+def test_modes_of_mp3_are_twins_of_their_own(shelf):
+    codecs = ["mp3@V6", "mp3@64k", "mp3@64k-stereo"]
+    report = encode(shelf / "tracks.jsonl", shelf, codecs)
+    assert (report.made, report.rejected, report.failed) == (9, (), ())
+    pairs = read_manifest(report.manifest, Pair)
+    assert {pair.codec for pair in pairs} == set(codecs)
+    assert {pair.delay for pair in pairs} == {0}
+    assert (shelf / "mp3@V6/tracks/One/01 Song.mp3").is_file()
+    assert encode(shelf / "tracks.jsonl", shelf, codecs).kept == 9
+
+
 def test_running_again_makes_only_what_is_missing(shelf):
     encode(shelf / "tracks.jsonl", shelf, ["mp3@64k"])
     before = stamps(shelf)

@@ -227,6 +227,14 @@ def test_markdown_has_unprocessed_first_mean_spread_and_change():
     assert lines[-1] == "LSD: so."
 
 
+def test_rows_go_from_the_smaller_file_to_the_larger():
+    figures = {"snr": 1.0, "si_sdr": 1.0, "lsd": 1.0, "lsd_hf": 1.0}
+    wanted = ["aac@64k", "mp3@64k", "mp3@64k-stereo", "mp3@128k", "mp3@V6", "mp3@V0", "unknown"]
+    files = [{"codec": codec, "unprocessed": figures, "restored": figures} for codec in sorted(wanted)]
+    rows = EvaluationTable.from_files(files, [], {}).rows
+    assert [row["codec"] for row in rows[::2]] == wanted
+
+
 def test_command_line_prints_the_table_alone(manifest, run_folder, capsys):
     args = {"manifest": str(manifest), "what": str(run_folder), "out": None, "codec": ["lowpass@12k"]}
     assert run(types.SimpleNamespace(**args, visqol=False, no_figure=False, jobs=1)) == 0

@@ -15,7 +15,7 @@ from ..errors import AudioFileError, PairError, UsageError
 from .spec import CodecSpec
 
 # FFmpeg's name of each encoder, of its container, and what keeps bitrate and bytes constant:
-# - libmp3lame: `-b:a` is CBR.
+# - libmp3lame: `-b:a` is CBR, `-q:a` instead of it LAME's V, as constant in its bytes.
 # - aac (FFmpeg's own): `-b:a` holds the mean within about 2 %; it has no strict CBR, and on tonal music
 #   it does not fall below some 10 kbit/s a channel.
 # - libvorbis: `-minrate`/`-maxrate` switch to managed bitrate; it lands 2 to 6 % above.
@@ -65,8 +65,12 @@ def _drop_leftovers(traceback) -> None:
 def _export(pcm: np.ndarray, sample_rate: int, partial, spec: CodecSpec) -> None:
     encoder, container, constant = ENCODERS[spec.codec]
     parameters = [part.format(bitrate=spec.bitrate) for part in constant]
-    if spec.codec == "mp3" and spec.bitrate < _MPEG1_LOWEST and sample_rate >= 32000:
+    if spec.codec == "mp3" and not spec.vbr and spec.bitrate < _MPEG1_LOWEST and sample_rate >= 32000:
         parameters += ["-ar", str(sample_rate // 2)]
+    if spec.vbr:
+        parameters += ["-q:a", f"{spec.value:g}"]
+    if not spec.joint:
+        parameters += ["-joint_stereo", "0"]
     # From samples, not `AudioSegment.from_file`: that reads 24-bit FLAC in a Python loop and fills the
     # low byte of negative samples with ones.
     segment = _audio_segment()(
@@ -78,9 +82,8 @@ def _export(pcm: np.ndarray, sample_rate: int, partial, spec: CodecSpec) -> None
     from pydub.exceptions import CouldntEncodeError
 
     try:
-        segment.export(
-            partial, format=container, codec=encoder, bitrate=f"{spec.bitrate}k", parameters=parameters
-        ).close()
+        bitrate = None if spec.vbr else f"{spec.bitrate}k"
+        segment.export(partial, format=container, codec=encoder, bitrate=bitrate, parameters=parameters).close()
     except BaseException as error:
         _drop_leftovers(error.__traceback__)
         if not isinstance(error, CouldntEncodeError):
