@@ -8,12 +8,13 @@ import fcntl
 import filecmp
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from . import beam
 from .audio import files
 from .codecs.align import measure_delay
 from .codecs.round_trip import ENCODERS, encode_file, encoder_of, same_samples
@@ -55,6 +56,17 @@ class _Task:
     lossy: str
     spec: CodecSpec | None = None
     brought: Path | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Item:
+    """The missing twins of one track."""
+
+    track: Track
+    source: Path
+    lossless: str
+    tasks: tuple[_Task, ...]
+    out: Path
 
 
 @contextlib.contextmanager
@@ -113,20 +125,29 @@ def _pair(task: _Task, track: Track, lossless_name: str, lossless: np.ndarray, o
     )
 
 
-def _work(track: Track, source: Path, lossless_name: str, tasks: Sequence[_Task], out: Path) -> list[tuple]:
-    """All missing twins of one track: `(task, Pair or exception)` each. Runs in a thread; FFmpeg does the work."""
+def _work(item: _Item) -> list[tuple[_Task, Pair | Exception]]:
+    """Makes the missing twins of one track, the same wherever it is done; FFmpeg does the work."""
     try:
-        bring_in(source, out / lossless_name)
-        lossless = read_track(out / lossless_name, track)
+        bring_in(item.source, item.out / item.lossless)
+        lossless = read_track(item.out / item.lossless, item.track)
     except (AudioSRError, OSError, MemoryError) as error:
-        return [(task, error) for task in tasks]
-    done: list[tuple] = []
-    for task in tasks:
+        return [(task, error) for task in item.tasks]
+    done: list[tuple[_Task, Pair | Exception]] = []
+    for task in item.tasks:
         try:
-            done.append((task, _pair(task, track, lossless_name, lossless, out)))
+            done.append((task, _pair(task, item.track, item.lossless, lossless, item.out)))
         except (AudioSRError, OSError, MemoryError) as error:
             done.append((task, error))
     return done
+
+
+def _in_threads(items: Sequence[_Item], jobs: int) -> Iterator[tuple[_Task, Pair | Exception]]:
+    executor = concurrent.futures.ThreadPoolExecutor(jobs)
+    try:
+        for future in concurrent.futures.as_completed([executor.submit(_work, item) for item in items]):
+            yield from future.result()
+    finally:
+        executor.shutdown(cancel_futures=True)
 
 
 def _plan(tracks: Sequence[Track], folder: Path, out: Path, specs: Sequence[CodecSpec], twins: Path | None):
@@ -162,7 +183,15 @@ def _previous_pairs(manifest: Path, out: Path, plan) -> dict:
     }
 
 
-def encode(manifest, out, codecs: Sequence = (), twins=None, jobs: int = 1) -> EncodeReport:
+def encode(
+    manifest,
+    out,
+    codecs: Sequence = (),
+    twins=None,
+    jobs: int = 1,
+    runner: str = "local",
+    beam_options: str | Sequence[str] = (),
+) -> EncodeReport:
     """Makes a lossy twin of every track for every codec, and aligns each to the sample.
 
     Twins lie in `OUT/<codec>/<path of the track>`, their pairs in `OUT/pairs.jsonl`. Tracks outside OUT
@@ -176,6 +205,8 @@ def encode(manifest, out, codecs: Sequence = (), twins=None, jobs: int = 1) -> E
         twins: folder of lossy files brought by the user, named as their tracks (in folders named as the
             albums where names repeat). Each is aligned; one that fits no constant lag is rejected.
         jobs: tracks worked on at a time, each with an FFmpeg of its own.
+        runner: `"local"`, or `"beam"` for an Apache Beam pipeline; the twins and the manifest are the same.
+        beam_options: of the pipeline, such as `"--runner=FlinkRunner ..."`; Beam's own runner when empty.
 
     Returns:
         An `EncodeReport`. A track that fails does not stop the others.
@@ -193,6 +224,7 @@ def encode(manifest, out, codecs: Sequence = (), twins=None, jobs: int = 1) -> E
         raise UsageError("encode needs a codec or a folder of twins; received neither; try '--codec mp3@64k'")
     if jobs < 1:
         raise UsageError(f"jobs is at least 1; received {jobs}; try '--jobs 1'")
+    options = beam.check(runner, beam_options)
     if twins is not None and not Path(twins).is_dir():
         raise UsageError(f"twins is a folder of lossy files; received {twins}; name the folder they lie in")
     if twins is not None and any(path.resolve().is_relative_to(Path(twins).resolve()) for path in (out, manifest)):
@@ -206,37 +238,33 @@ def encode(manifest, out, codecs: Sequence = (), twins=None, jobs: int = 1) -> E
     with _locked(out):
         plan, rejected = _plan(tracks, manifest.parent, out, specs, Path(twins) if twins is not None else None)
         pairs = _previous_pairs(target, out, plan)
-        missing = {
-            track: (name, [task for task in tasks if task.lossy not in pairs]) for track, (name, tasks) in plan.items()
-        }
-        total = sum(len(tasks) for _, tasks in missing.values())
+        items = [
+            _Item(track, manifest.parent / track.lossless, name, missing, out)
+            for track, (name, tasks) in plan.items()
+            if (missing := tuple(task for task in tasks if task.lossy not in pairs))
+        ]
+        total = sum(len(item.tasks) for item in items)
         kept = sum(len(tasks) for _, tasks in plan.values()) - total
         made, saved = 0, time.monotonic()
         failed: list[tuple[str, str]] = []
-        executor = concurrent.futures.ThreadPoolExecutor(jobs)
+        results: Iterable = _in_threads(items, jobs)
+        if runner == "beam":
+            results = beam.flat_map(_work, items, out, options, jobs)
         try:
-            futures = [
-                executor.submit(_work, track, manifest.parent / track.lossless, name, tasks, out)
-                for track, (name, tasks) in missing.items()
-                if tasks
-            ]
-            with tqdm(total=total, unit="twin", desc="encode", disable=None) as progress:
-                for future in concurrent.futures.as_completed(futures):
-                    for task, result in future.result():
-                        progress.update()
-                        if not isinstance(result, Exception):
-                            pairs[task.lossy] = result
-                            made += 1
-                            continue
+            with contextlib.closing(tqdm(results, total=total, unit="twin", desc="encode", disable=None)) as progress:
+                for task, result in progress:
+                    if isinstance(result, Exception):
                         path = str(task.brought or out / task.lossy)
                         reason = str(result) or "out of memory"
                         (rejected if isinstance(result, PairError) else failed).append((path, reason))
+                    else:
+                        pairs[task.lossy] = result
+                        made += 1
                     if time.monotonic() - saved > _SAVE_EVERY:
                         write_manifest(target, pairs.values())
                         saved = time.monotonic()
         finally:
             # Ctrl-C lands here too: what is done is kept.
-            executor.shutdown(cancel_futures=True)
             if pairs:
                 write_manifest(target, pairs.values())
     return EncodeReport(target, made, kept, tuple(sorted(rejected)), tuple(sorted(failed)))
@@ -255,11 +283,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--twins", metavar="FOLDER", help="lossy files of your own, named as their tracks")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="tracks worked on at a time (default: 1)")
+    beam.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the stage from the command line; returns its exit code."""
-    report = encode(args.manifest, args.out, args.codec, args.twins, args.jobs)
+    report = encode(args.manifest, args.out, args.codec, args.twins, args.jobs, args.runner, args.beam_options)
     for word, entries in (("rejected", report.rejected), ("failed", report.failed)):
         for path, reason in entries:
             print(f"{word} {path}: {reason}", file=sys.stderr)

@@ -1,6 +1,9 @@
 """Stage 3, the optional cache: pairs -> TFRecord windows. The pipeline also cuts windows on the fly."""
 
 import argparse
+from collections.abc import Sequence
+
+from . import beam
 
 
 def window(
@@ -15,6 +18,9 @@ def window(
     min_level: float | None = None,
     shard_size: int = 4096,
     overwrite: bool = False,
+    jobs: int = 1,
+    runner: str = "local",
+    beam_options: str | Sequence[str] = (),
 ) -> dict:
     """Cuts a manifest's pairs into windows and writes them as TFRecord shards.
 
@@ -32,6 +38,9 @@ def window(
         min_level: windows whose lossless side has an RMS below this level, in dB relative to full scale, are skipped.
         shard_size: windows a shard.
         overwrite: replace `out`, a folder of windows.
+        jobs: processes of Beam's runner on this machine; the local runner uses every core.
+        runner: `"local"`, or `"beam"` for an Apache Beam pipeline; the shards are the same.
+        beam_options: of the pipeline, such as `"--runner=FlinkRunner ..."`; Beam's own runner when empty.
 
     Returns:
         The index written beside the shards, see `datasets.records.write_records`.
@@ -54,6 +63,9 @@ def window(
         min_level=min_level,
         shard_size=shard_size,
         overwrite=overwrite,
+        jobs=jobs,
+        runner=runner,
+        beam_options=beam_options,
     )
 
 
@@ -72,6 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--min-level", type=float, metavar="DB", help="skip windows whose RMS is below; default: keep all"
     )
     parser.add_argument("--overwrite", action="store_true", help="replace a folder of windows")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes of Beam here (default: 1)")
+    beam.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -86,6 +100,9 @@ def run(args: argparse.Namespace) -> int:
         sample_rate=args.sample_rate,
         min_level=args.min_level,
         overwrite=args.overwrite,
+        jobs=args.jobs,
+        runner=args.runner,
+        beam_options=args.beam_options,
     )
     print(
         f"{index['windows']} windows of {index['window_length']} samples in {len(index['shards'])} shards: {args.out}"

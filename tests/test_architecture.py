@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import from its own level's folder and from lower levels.
 LEVELS = [
     {"errors"},
-    {"audio", "layers", "losses", "metrics", "optimizers", "callbacks", "presets", "tables", "child"},
+    {"audio", "layers", "losses", "metrics", "optimizers", "callbacks", "presets", "tables", "child", "beam"},
     {"codecs", "models", "visqol", "figures", "listening_page"},
     {"datasets", "serving"},
     {"runners"},
@@ -27,7 +27,7 @@ LEVELS = [
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 NO_TENSORFLOW = {"errors", "audio", "layers", "losses", "metrics", "optimizers", "presets", "codecs", "models"} | {
     "child", "serve", "visqol", "figures", "library", "listening_page", "rip", "encode", "probe", "restore", "report",
-    "cli", "__init__", "__main__",
+    "beam", "cli", "__init__", "__main__",
 }  # fmt: skip
 
 

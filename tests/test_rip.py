@@ -22,6 +22,7 @@ import soundfile
 from keras_audiosr.audio.ffmpeg import run_ffmpeg
 from keras_audiosr.audio.files import read
 from keras_audiosr.datasets.pairs import Track, read_manifest
+from keras_audiosr.datasets.ripping import rip_file
 from keras_audiosr.errors import AudioFileError, ManifestError, UsageError
 from keras_audiosr.rip import rip
 
@@ -199,7 +200,7 @@ def test_a_second_run_decodes_nothing(shelf, tmp_path, monkeypatch):
     def decode(*_):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr(rip_module, "inspect", decode)
+    monkeypatch.setattr("keras_audiosr.datasets.ripping.inspect", decode)
     monkeypatch.setattr("keras_audiosr.datasets.ripped.holds", decode)
     second = rip(shelf, tmp_path / "out")
     assert (second.made, sorted(second.kept), second.failed) == ([], first.made, {})
@@ -524,8 +525,9 @@ def test_wrong_usage(tmp_path, shelf):
 
 
 def test_an_interrupt_keeps_what_is_done(tmp_path, shelf, monkeypatch):
-    def interrupted(ripper, missing, jobs, on_track):
-        ripper.rip_file(missing[0], on_track)
+    def interrupted(ripper, sources, jobs, on_track):
+        for outcome in rip_file(sources[0]):
+            ripper.enter(outcome)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(rip_module, "_run", interrupted)

@@ -36,7 +36,7 @@ fi
 
 for leg in $legs; do
   case "$leg" in
-    reference) environment .venv-test ".[train,tfio,visqol,render,test]" ;;
+    reference) environment .venv-test ".[train,tfio,visqol,beam,render,test]" ;;
     newest) environment .venv-newest ".[train,test]" jax ;;
     wheel) wheel; continue ;;
     *) echo "tools/test.sh: the leg must be reference, newest or wheel; received '$leg'" >&2; exit 2 ;;

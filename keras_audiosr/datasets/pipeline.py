@@ -118,8 +118,8 @@ def _packets(plan: Plan, seed: tf.Tensor) -> tf.data.Dataset:
     return packets
 
 
-def _batches(plan: Plan, epoch, pass_number) -> tf.data.Dataset:
-    """One pass over the files: batches `(lossy, lossless)`, each `(batch, window_length, 1)`."""
+def batches(plan: Plan, epoch, pass_number) -> tf.data.Dataset:
+    """One pass over the files of a plan: batches `(lossy, lossless)`, each `(batch, window_length, 1)`."""
     pass_seed = _fold(_fold(tf.constant([plan.seed, 0], tf.int64), epoch), pass_number)
     block_seed = _fold(pass_seed, 1)
 
@@ -235,7 +235,7 @@ def build_dataset(
         split_seed=split_seed,
         split_fractions=split_fractions,
     )
-    dataset = _batches(plan, epoch, 0)
+    dataset = batches(plan, epoch, 0)
     if drop_remainder:
         dataset = dataset.rebatch(batch_size, drop_remainder=True)
     if min_level is None:
@@ -279,7 +279,7 @@ def build_training_stream(manifest, steps_per_epoch: int, initial_epoch: int = 0
             )
 
     def one_epoch(epoch):
-        passes = tf.data.Dataset.range(_FOREVER).flat_map(lambda number: _batches(plan, epoch, number))
+        passes = tf.data.Dataset.range(_FOREVER).flat_map(lambda number: batches(plan, epoch, number))
         return passes.rebatch(plan.batch_size, drop_remainder=True).take(steps_per_epoch)
 
     return _ready(plan, tf.data.Dataset.range(initial_epoch, _FOREVER).flat_map(one_epoch))

@@ -5,19 +5,24 @@ with `lossy` and `lossless`: little-endian float32 samples. `index.json` says ho
 many there are, from which manifest and with which arguments.
 """
 
+import bisect
+import dataclasses
 import hashlib
 import itertools
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import tensorflow as tf
 from tqdm import tqdm
 
+from .. import beam
+from ..audio.files import atomic_output
 from ..errors import AudioFileError, ManifestError, OutputExistsError, UsageError
-from .pipeline import build_dataset, file_errors
+from .pipeline import batches, file_errors
+from .plan import Plan, make_plan
 
 INDEX = "index.json"
 _FORMAT = 1
@@ -35,17 +40,71 @@ def _examples(dataset: tf.data.Dataset) -> Iterator[bytes]:
             yield tf.train.Example(features=tf.train.Features(feature=features)).SerializeToString()
 
 
-def _write_shards(folder: Path, examples: Iterator[bytes], shard_size: int) -> list[dict]:
+def _write_shard(path: Path, examples: Iterator[bytes]) -> int:
+    """Writes a shard, whole or not at all: a pipeline may write it twice at a time. Returns its number of windows."""
+    windows = 0
+    with atomic_output(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
+        for example in examples:
+            writer.write(example)
+            windows += 1
+    return windows
+
+
+def _shard_name(number: int) -> str:
+    return f"windows-{number:05d}.tfrecord"
+
+
+def _write_here(folder: Path, plan: Plan, shard_size: int) -> list[dict]:
+    """All shards, each file of the plan decoded once."""
     shards: list[dict] = []
+    examples = iter(tqdm(_examples(batches(plan, 0, 0)), "window", unit=" windows", disable=None))
     for first in examples:
-        name = f"windows-{len(shards):05d}.tfrecord"
-        with tf.io.TFRecordWriter(str(folder / name)) as writer:
-            windows = 0
-            for example in itertools.chain([first], itertools.islice(examples, shard_size - 1)):
-                writer.write(example)
-                windows += 1
-        shards.append({"name": name, "windows": windows})
+        name = _shard_name(len(shards))
+        rest = itertools.islice(examples, shard_size - 1)
+        shards.append({"name": name, "windows": _write_shard(folder / name, itertools.chain([first], rest))})
     return shards
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shard:
+    """A shard by itself: `windows` of those of the files that it takes them from, after the first `skipped`."""
+
+    path: Path
+    plan: Plan
+    skipped: int
+    windows: int
+
+
+def _count(plan: Plan) -> list[int]:
+    """Windows in a plan of one file, without the silent ones."""
+    with file_errors():
+        return [sum(int(tf.shape(lossy)[0]) for lossy, _ in batches(plan, 0, 0))]
+
+
+def _write_alone(shard: _Shard) -> list[dict]:
+    """Writes a shard; the files that it shares with its neighbours are decoded for each of them."""
+    with file_errors():
+        examples = itertools.islice(_examples(batches(shard.plan, 0, 0)), shard.skipped, shard.skipped + shard.windows)
+        return [{"name": shard.path.name, "windows": _write_shard(shard.path, examples)}]
+
+
+def _write_with_beam(folder: Path, plan: Plan, shard_size: int, options: Sequence[str], jobs: int) -> list[dict]:
+    """All shards on an Apache Beam pipeline, the same to the byte."""
+    files = [dataclasses.replace(plan, pairs=[pair]) for pair in plan.pairs]
+    if plan.min_level is None:
+        counts = [file.total_windows for file in files]
+    else:
+        counts = beam.flat_map(_count, files, folder, options, jobs)
+    ends = list(itertools.accumulate(counts))
+    shards = []
+    for number, start in enumerate(range(0, ends[-1], shard_size)):
+        stop = min(start + shard_size, ends[-1])
+        # The files that hold the windows from start to stop.
+        first, last = bisect.bisect_right(ends, start), bisect.bisect_left(ends, stop)
+        part = dataclasses.replace(plan, pairs=plan.pairs[first : last + 1])
+        skipped = start - (ends[first] - counts[first])
+        shards.append(_Shard(folder / _shard_name(number), part, skipped, stop - start))
+    return beam.flat_map(_write_alone, shards, folder, options, jobs)
 
 
 def _is_running(process: str) -> bool:
@@ -76,7 +135,17 @@ def _take_place(partial: Path, out: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def write_records(manifest, out, *, shard_size: int = 4096, overwrite: bool = False, **arguments) -> dict:
+def write_records(
+    manifest,
+    out,
+    *,
+    shard_size: int = 4096,
+    overwrite: bool = False,
+    jobs: int = 1,
+    runner: str = "local",
+    beam_options: str | Sequence[str] = (),
+    **arguments,
+) -> dict:
     """Writes the windows of `build_dataset(manifest, shuffle=False, ...)` as shards, all or nothing.
 
     Args:
@@ -84,6 +153,9 @@ def write_records(manifest, out, *, shard_size: int = 4096, overwrite: bool = Fa
         out: folder to make.
         shard_size: windows a shard.
         overwrite: replace `out`, a folder of windows; it stays as it is until the new one is whole.
+        jobs: processes of Beam's runner on this machine; the local runner uses every core.
+        runner: `"local"`, or `"beam"` for an Apache Beam pipeline; the shards are the same.
+        beam_options: of the pipeline; Beam's own runner when empty.
         **arguments: `window_length`, `hop_length`, `split`, `codecs`, ... of `build_dataset`.
 
     Returns:
@@ -98,8 +170,11 @@ def write_records(manifest, out, *, shard_size: int = 4096, overwrite: bool = Fa
     out = Path(out)
     if shard_size < 1:
         raise UsageError(f"shard_size must be at least 1; got {shard_size}; give a positive number")
+    if jobs < 1:
+        raise UsageError(f"jobs must be at least 1; got {jobs}; leave it out for one")
+    options = beam.check(runner, beam_options)
     _check_output(out, overwrite)
-    dataset = build_dataset(manifest, shuffle=False, batch_size=_BATCH_SIZE, **arguments)
+    plan = make_plan(manifest, shuffle=False, batch_size=_BATCH_SIZE, **arguments)
     for abandoned in out.parent.glob(f".{out.name}.*.partial"):
         if not _is_running(abandoned.name.split(".")[-2]):
             shutil.rmtree(abandoned, ignore_errors=True)
@@ -107,12 +182,14 @@ def write_records(manifest, out, *, shard_size: int = 4096, overwrite: bool = Fa
     try:
         partial.mkdir(parents=True)
         with file_errors():
-            examples = iter(tqdm(_examples(dataset), "window", unit=" windows", disable=None))
-            shards = _write_shards(partial, examples, shard_size)
+            if runner == "beam":
+                shards = _write_with_beam(partial.absolute(), plan, shard_size, options, jobs)
+            else:
+                shards = _write_here(partial, plan, shard_size)
         index = {
             "format": _FORMAT,
             "windows": sum(shard["windows"] for shard in shards),
-            "window_length": dataset.element_spec[0].shape[1],
+            "window_length": plan.window_length,
             "shards": shards,
             "arguments": arguments,
             "manifest_sha256": hashlib.sha256(Path(manifest).read_bytes()).hexdigest(),

@@ -1,0 +1,134 @@
+"""The work of a stage on an Apache Beam pipeline: Beam's own runner here, Dataflow, Flink or Spark elsewhere.
+
+A stage's work is a function from one item to a few results; files are written on the way, under names fixed
+before. The workers therefore need this package and the stage's folders under the same paths as here.
+"""
+
+import base64
+import logging
+import pickle
+import shlex
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import AudioSRError, UsageError
+
+RUNNERS = ("local", "beam")
+
+
+def _pack(value: object) -> bytes:
+    return base64.b64encode(pickle.dumps(value))
+
+
+def _unpack(line: bytes) -> Any:
+    return pickle.loads(base64.b64decode(line))
+
+
+class _Work:
+    """`function` as a pipeline calls it: a numbered item in, its results with its number out, as lines of text."""
+
+    def __init__(self, function: Callable[[Any], Iterable]):
+        self.function = function
+
+    def __call__(self, line: bytes) -> list[bytes]:
+        number, item = _unpack(line)
+        try:
+            return [_pack((number, result, None)) for result in self.function(item)]
+        except AudioSRError as error:
+            # An answer too: to try again, as pipelines do, would not help.
+            return [_pack((number, None, error))]
+
+
+def check(runner: str, options: str | Sequence[str] = ()) -> list[str]:
+    """The options of a pipeline, as a list.
+
+    Args:
+        runner: one of `RUNNERS`.
+        options: Beam's own, such as `"--runner=FlinkRunner --flink_master=HOST:8081"`.
+
+    Raises:
+        UsageError: another runner, options without Beam, or Beam is not installed.
+    """
+    words = shlex.split(options) if isinstance(options, str) else list(options)
+    if runner not in RUNNERS:
+        raise UsageError(f"runner must be one of {', '.join(RUNNERS)}; received {runner!r}; leave it out for local")
+    if runner == "local":
+        if words:
+            raise UsageError(f"Beam's options are for Beam; received {words} with the local runner; take runner 'beam'")
+        return []
+    try:
+        import apache_beam  # noqa: F401 - whether it is there
+    except ModuleNotFoundError:
+        raise UsageError(
+            "runner 'beam' needs the package apache_beam, which is not installed; pip install 'keras_audiosr[beam]'"
+        ) from None
+    return words
+
+
+def flat_map(
+    function: Callable[[Any], Iterable], items: Iterable, folder, options: Sequence[str] = (), jobs: int = 1
+) -> list:
+    """Calls a function on every item, on a pipeline's workers.
+
+    A pipeline may call it twice on an item, at the same time too, and keep one of the answers: what it writes must
+    take its name whole.
+
+    Args:
+        function: of a module, or a `functools.partial` of one; its items and results are pickled.
+        items: what it is called on.
+        folder: where the results pass through, in a folder of their own that is removed.
+        options: Beam's own; they win over `jobs`.
+        jobs: processes of Beam's runner on this machine.
+
+    Returns:
+        All results, in the order of the items.
+
+    Raises:
+        UsageError: Beam does not know the options.
+        AudioSRError: the first that `function` raised, or the pipeline failed.
+    """
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
+    lines = [_pack(numbered) for numbered in enumerate(items)]
+    if not lines:
+        return []
+    # Each process of its own: decoding and FFmpeg's pipes in threads would share one interpreter.
+    local = ["--runner=DirectRunner", "--direct_running_mode=multi_processing", f"--direct_num_workers={jobs}"]
+    # Beam tells of every channel that it opens.
+    logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    results = Path(tempfile.mkdtemp(prefix=".beam-", dir=folder))
+    try:
+        with beam.Pipeline(options=PipelineOptions([*local, "--default_sdk_harness_log_level=WARNING", *options])) as p:
+            (
+                p
+                | "items" >> beam.Create(lines)
+                # Else all items would stay with the worker that made them.
+                | "deal" >> beam.Reshuffle()
+                | "work" >> beam.FlatMap(_Work(function))
+                | "results" >> beam.io.WriteToText(str(results / "part"), coder=beam.coders.BytesCoder())
+            )
+        found = [_unpack(line) for part in results.iterdir() for line in part.read_bytes().split()]
+    except SystemExit as error:
+        raise UsageError(f"Beam must know its options; received {list(options)}; see docs/scale_out.md") from error
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
+        raise AudioSRError(f"the pipeline must end well; Beam: {reason}; run it again") from error
+    finally:
+        shutil.rmtree(results, ignore_errors=True)
+    found.sort(key=lambda numbered: numbered[0])
+    for _, _, error in found:
+        if error is not None:
+            raise error
+    return [result for _, result, _ in found]
+
+
+def add_arguments(parser) -> None:
+    """Adds `--runner` and `--beam-options` to a stage's command line."""
+    runner_help = "where the work is done: threads here, or an Apache Beam pipeline (docs/scale_out.md)"
+    parser.add_argument("--runner", choices=RUNNERS, default="local", help=runner_help)
+    options_help = "Beam's own, in quotes: '--runner=FlinkRunner ...'; default: processes here, as many as --jobs"
+    parser.add_argument("--beam-options", default="", metavar="OPTIONS", help=options_help)
