@@ -120,9 +120,9 @@ def flat_map(
     finally:
         shutil.rmtree(results, ignore_errors=True)
     found.sort(key=lambda numbered: numbered[0])
-    for _, _, error in found:
-        if error is not None:
-            raise error
+    for _, _, raised in found:
+        if raised is not None:
+            raise raised
     return [result for _, result, _ in found]
 
 
