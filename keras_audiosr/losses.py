@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from .errors import UsageError
+from .layers import Scattering
 
 # Energy per sample below which a window counts as silent (-100 dBFS).
 _SILENCE = 1e-10
@@ -177,6 +178,34 @@ class MultiResolutionSTFT(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
+class FeatureStatistics(keras.losses.Loss):
+    """Distance of the statistics of fixed convolutional features: scattering coefficients.
+
+    Means over time do not ask for the very waveform, so noise may be answered by other noise of the same kind.
+    Each coefficient's squared error is taken relative to its own energy, `(S - S_hat)^2 / (S^2 + floor)`: in plain
+    L2, which the paper uses on pictures, music's lows would hide its highs.
+
+    Args:
+        floor: energy of a coefficient below which it counts as silent; 1e-10 is -100 dB of full scale.
+
+    Reference: J. Bruna, P. Sprechmann, Y. LeCun, "Super-Resolution with Deep Convolutional Sufficient
+    Statistics", ICLR 2016, equation 9 (with the scattering network of their section 3.2).
+    """
+
+    def __init__(self, floor: float = 1e-10, name: str = "feature_statistics", **kwargs):
+        super().__init__(name, **kwargs)
+        self.floor = floor
+        self._scattering = Scattering()
+
+    def call(self, y_true, y_pred):
+        true, pred = self._scattering(ops.cast(y_true, y_pred.dtype)), self._scattering(y_pred)
+        return ops.mean(ops.square(true - pred) / (ops.square(true) + self.floor), axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "floor": self.floor}
+
+
+@keras.saving.register_keras_serializable(package="keras_audiosr")
 class WeightedSum(keras.losses.Loss):
     """A weighted sum of losses.
 
@@ -216,6 +245,7 @@ LOSSES = {
     "negative_snr": NegativeSNR,
     "negative_si_sdr": NegativeSISDR,
     "multi_resolution_stft": MultiResolutionSTFT,
+    "feature_statistics": FeatureStatistics,
 }
 
 

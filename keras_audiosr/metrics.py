@@ -128,7 +128,7 @@ def log_spectrum(audio):
     return ops.log10(ops.maximum(power, POWER_FLOOR))
 
 
-def frame_lsd(log_true, log_pred, cutoff=None, sample_rate=None):
+def frame_lsd(log_true, log_pred, cutoff=None, sample_rate=None, below=False):
     """Log-spectral distance of each frame.
 
     Args:
@@ -136,6 +136,7 @@ def frame_lsd(log_true, log_pred, cutoff=None, sample_rate=None):
         log_pred: `log_spectrum` of the restored signal, same shape.
         cutoff: Hz, a number or one for each example; only bins above it count. All bins when `None`.
         sample_rate: Hz; needed with `cutoff`.
+        below: count the bins up to the cutoff instead.
 
     Returns:
         Tensor `(batch, channels, frames)`, log10 of power. 0 where no bin lies above the cutoff.
@@ -145,8 +146,8 @@ def frame_lsd(log_true, log_pred, cutoff=None, sample_rate=None):
         return ops.sqrt(ops.mean(squared, axis=-1))
     frequencies = ops.arange(FRAME_LENGTH // 2 + 1, dtype="float32") * (sample_rate / FRAME_LENGTH)
     cutoff = ops.reshape(ops.cast(cutoff, "float32"), (-1, 1, 1, 1))
-    above = ops.cast(frequencies > cutoff, "float32")
-    return ops.sqrt(ops.sum(squared * above, axis=-1) / ops.maximum(ops.sum(above, axis=-1), 1.0))
+    counted = ops.cast(frequencies <= cutoff if below else frequencies > cutoff, "float32")
+    return ops.sqrt(ops.sum(squared * counted, axis=-1) / ops.maximum(ops.sum(counted, axis=-1), 1.0))
 
 
 def lsd(y_true, y_pred):
@@ -178,7 +179,7 @@ def lsd_hf(y_true, y_pred, cutoff, sample_rate):
 
 
 def measure(lossless: np.ndarray, signals: Sequence[np.ndarray], sample_rate: int, cutoff: float) -> list[dict]:
-    """SNR, SI-SDR, LSD and LSD-HF of several signals against one lossless signal.
+    """SNR, SI-SDR, and LSD of several bands, of several signals against one lossless signal.
 
     Args:
         lossless: array `(time, channels)` in [-1, 1].
@@ -187,7 +188,8 @@ def measure(lossless: np.ndarray, signals: Sequence[np.ndarray], sample_rate: in
         cutoff: Hz of the lossy input.
 
     Returns:
-        For each signal `{"snr", "si_sdr", "lsd", "lsd_hf"}`; `lsd_hf` is `None` where no bin lies above the cutoff.
+        For each signal `{"snr", "si_sdr", "lsd", "lsd_hf", "lsd_lf"}`: LSD of all bins, of those above the cutoff (`None`
+        where there is none), and of those up to it.
     """
     stacked = np.stack([lossless, *signals])
     y_pred = stacked[1:]
@@ -199,7 +201,9 @@ def measure(lossless: np.ndarray, signals: Sequence[np.ndarray], sample_rate: in
     # serves every signal.
     step, overlap = FRAME_STEP, FRAME_LENGTH - FRAME_STEP
     frames = max(0, len(lossless) - FRAME_LENGTH) // step + 1
-    bands = {"lsd": (), "lsd_hf": (cutoff, sample_rate)} if cutoff < sample_rate / 2 else {"lsd": ()}
+    bands = {"lsd": (), "lsd_lf": (cutoff, sample_rate, True)}
+    if cutoff < sample_rate / 2:
+        bands["lsd_hf"] = (cutoff, sample_rate)
     sums = {name: np.zeros(len(signals)) for name in bands}
     for first in range(0, frames, BLOCK_FRAMES):
         last = min(first + BLOCK_FRAMES, frames)
@@ -208,9 +212,9 @@ def measure(lossless: np.ndarray, signals: Sequence[np.ndarray], sample_rate: in
             distances = ops.convert_to_numpy(frame_lsd(spectra[:1], spectra[1:], *band))
             sums[name] += distances.mean(axis=1, dtype=np.float64).sum(axis=1)
     found |= {name: values / frames for name, values in sums.items()}
+    names = ("snr", "si_sdr", "lsd", "lsd_hf", "lsd_lf")
     return [
-        {name: float(found[name][index]) if name in found else None for name in ("snr", "si_sdr", "lsd", "lsd_hf")}
-        for index in range(len(signals))
+        {name: float(found[name][index]) if name in found else None for name in names} for index in range(len(signals))
     ]
 
 

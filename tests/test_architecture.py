@@ -15,8 +15,8 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import from its own level's folder and from lower levels.
 LEVELS = [
     {"errors"},
-    {"audio", "layers", "losses", "metrics", "optimizers", "callbacks", "presets", "tables", "child", "beam"},
-    {"codecs", "models", "visqol", "figures", "listening_page"},
+    {"audio", "layers", "metrics", "optimizers", "callbacks", "presets", "tables", "child", "beam"},
+    {"codecs", "losses", "models", "visqol", "figures", "listening_page"},
     {"datasets", "serving"},
     {"runners"},
     {"conversion", "model_card", "library", "distribution"},  # the parts of export, restore and train

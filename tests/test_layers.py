@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from keras_audiosr import layers
 from keras_audiosr.layers import STFT, InverseSTFT, ResidualUnit, SpectralFeatures, SpectralGainAndFill
 
 
@@ -124,3 +125,50 @@ def test_units_share_weights_when_called_twice():
     inputs = keras.Input((None, 4))
     model = keras.Model(inputs, unit(unit(inputs, inputs), inputs))
     assert model.count_params() == 2 * (3 * 4 * 4 + 4) + 2 * 4 * 4
+
+
+def test_subpixel_takes_maps_for_steps():
+    inputs = np.arange(24, dtype="float32").reshape(1, 3, 8)
+    outputs = np.asarray(layers.SubPixel(4)(inputs))
+    assert outputs.shape == (1, 12, 2)
+    assert np.array_equal(outputs.reshape(-1), inputs.reshape(-1))
+    with pytest.raises(ValueError, match="divide by scale"):
+        layers.SubPixel(3)(inputs)
+
+
+def test_recursive_supervision_is_the_errors_of_all_predictions_less_that_of_their_mean():
+    generator = np.random.default_rng(0)
+    predictions = generator.standard_normal((2, 50, 3)).astype("float32")
+    y_true = generator.standard_normal((2, 50, 1)).astype("float32")
+    layer = layers.RecursiveSupervision(0.5)
+    layer.build(predictions.shape)
+    layer.logits.assign([0.3, -1.0, 0.5])
+    mean = np.asarray(layer(predictions, training=True))
+    weights = np.exp([0.3, -1.0, 0.5]) / np.exp([0.3, -1.0, 0.5]).sum()
+    assert np.allclose(mean[..., 0], predictions @ weights, atol=1e-6)
+    each = ((y_true - predictions) ** 2).mean(axis=(0, 1)) @ weights
+    of_mean = ((y_true - mean) ** 2).mean()
+    assert float(layer.losses[0]) == pytest.approx(0.5 * (each - of_mean), rel=1e-5)
+
+
+def test_scattering_tells_carrier_and_modulation():
+    sample_rate, time = 44100, np.arange(16384) / 44100
+    tone = 0.5 * np.sin(2 * np.pi * 5000 * time)
+    slow = tone * (1 + 0.8 * np.sin(2 * np.pi * 400 * time))
+    layer = layers.Scattering()
+    steady, moving = np.asarray(layer(np.stack([tone, slow])[..., None].astype("float32")))
+    bands = layer.num_octaves * layer.num_filters
+    centres = sample_rate / 2 * 2.0 ** (-(np.arange(bands) + 0.5) / layer.num_filters)
+    assert abs(np.log2(centres[steady[:bands].argmax()] / 5000)) <= 1 / layer.num_filters
+    # The analytic half of a sine of 0.5 has modulus 0.25, less where it lies between two bands.
+    assert 0.17 < steady[:bands].max() < 0.26
+    second = slice(bands + 4 * steady[:bands].argmax(), bands + 4 * steady[:bands].argmax() + 4)
+    assert moving[second].max() > 5 * steady[second].max()
+    rates = sample_rate / layer.stride * 0.35 * 2.0 ** -np.arange(4)
+    assert abs(np.log2(rates[moving[second].argmax()] / 400)) <= 1.0
+
+
+def test_self_connection_begins_as_the_identity():
+    kernel = np.asarray(layers.SelfConnection()((5, 3, 3)))
+    assert np.array_equal(kernel[2], np.eye(3))
+    assert kernel.sum() == 3

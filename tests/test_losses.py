@@ -102,3 +102,13 @@ def test_weighted_sum(pair):
         losses.WeightedSum([losses.L1()], [1.0, 2.0])
     with pytest.raises(UsageError, match="multi_resolution_stft"):
         losses.build_loss([{"name": "stft", "weight": 1.0}])
+
+
+def test_feature_statistics_ask_for_the_kind_of_noise_not_for_its_samples():
+    generator = np.random.default_rng(0)
+    y_true, other = (0.1 * generator.standard_normal((4, 16384, 1)).astype("float32") for _ in range(2))
+    loss = losses.FeatureStatistics()
+    assert value(loss, y_true, y_true) == pytest.approx(0.0, abs=1e-9)
+    # Another noise of the same level is nearer than the same noise 3 dB down, which any waveform loss prefers.
+    assert value(loss, y_true, other) < 0.5 * value(loss, y_true, 0.7 * y_true)
+    assert value(losses.L2(), y_true, other) > 10 * value(losses.L2(), y_true, 0.7 * y_true)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_audiosr.errors import UsageError
-from keras_audiosr.models import build_model
+from keras_audiosr.models import MODELS, build_model
 from keras_audiosr.presets import list_presets, load_preset
 
 SMALL = {
@@ -19,14 +19,33 @@ SMALL = {
     "frame": ("paired_resnet", {"filters": 8, "frame_length": 64, "batch_normalization": False}),
     "dilated": ("paired_resnet", {"num_units": 2, "filters": 8, "dilation_rates": [1, 3], "frame_length": 64}),
     "eight": ("paired_resnet", {"num_units": 8, "filters": 4, "frame_length": 64, "hop_length": 32}),
+    "row": ("paired_resnet", {"filters": 8, "frame_length": 64, "arrangement": "row"}),
+    "vdsr": ("vdsr", {"num_layers": 4, "filters": 8, "kernel_size": 3}),
+    "drrn": ("drrn", {"num_blocks": 2, "num_units": 3, "filters": 8, "kernel_size": 3}),
+    "drcn": ("drcn", {"num_recursions": 3, "filters": 8, "kernel_size": 3}),
+    "srresnet": ("srresnet", {"num_blocks": 2, "filters": 8, "kernel_size": 3}),
+    "resnet_plain": ("resnet", {"num_blocks": 2, "filters": 8, "kernel_size": 3, "variant": "plain"}),
+    "resnet_original": ("resnet", {"num_blocks": 2, "filters": 8, "kernel_size": 3, "variant": "original"}),
+    "resnet_pre_activation": ("resnet", {"num_blocks": 2, "filters": 8, "kernel_size": 3, "variant": "pre_activation"}),
+    "audio_unet": ("audio_unet", {"num_levels": 2, "filters": 0.02}),
 }
+# The papers of the others have no skip from input to output.
+IDENTITY = [name for name in SMALL if name.split("_")[0] not in ("resnet", "srresnet")]
+
+
+def build_small(name):
+    architecture, config = SMALL[name]
+    keras.utils.set_random_seed(1)
+    return build_model(architecture, **config)
 
 
 @pytest.fixture(params=SMALL)
 def small(request):
-    name, config = SMALL[request.param]
-    keras.utils.set_random_seed(1)
-    return build_model(name, **config)
+    return build_small(request.param)
+
+
+def test_every_architecture_keeps_the_contract():
+    assert {architecture for architecture, _ in SMALL.values()} == set(MODELS)
 
 
 def noise(length=960, batch=2, seed=0):
@@ -49,13 +68,14 @@ def test_names_and_shapes(small):
         assert small.predict(noise(length), verbose=0).shape == (2, length, 1)
 
 
-def test_untrained_network_is_the_identity(small):
+@pytest.mark.parametrize("name", IDENTITY)
+def test_untrained_network_is_the_identity(name):
+    small = build_small(name)
     assert np.abs(small.predict(noise(), verbose=0) - noise()).max() < 1e-6
 
 
 def test_silence_stays_silence_at_frame_rate():
-    name, config = SMALL["frame"]
-    model = shaken(build_model(name, **config))
+    model = shaken(build_small("frame"))
     assert np.abs(model.predict(np.zeros((1, 640, 1)), verbose=0)).max() < 1e-6
 
 
@@ -68,35 +88,6 @@ def test_config_and_file_round_trip(small, tmp_path):
     expected = small.predict(noise(), verbose=0)
     for copy in (again, loaded):
         assert np.array_equal(copy.predict(noise(), verbose=0), expected)
-
-
-@pytest.mark.parametrize("num_units", [2, 4, 8])
-def test_results_are_added_in_pairs_until_one_is_left(num_units):
-    model = build_model("paired_resnet", num_units=num_units, filters=4)
-    adds = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
-    units = [layer for layer in model.layers if type(layer).__name__ == "ResidualUnit"]
-    assert len(adds) == num_units - 1
-    assert all(len(add.input) == 2 for add in adds)
-    assert len(units) == num_units + 1
-    first = model.get_layer("first").output
-    assert all(unit.input is first for unit in units[:num_units])
-
-
-def test_parameter_count_by_hand():
-    model = build_model("paired_resnet", num_units=4, filters=8, kernel_size=3, batch_normalization=False)
-    convolution = 3 * 8 * 8 + 8
-    assert model.count_params() == (3 * 8 + 8) + 5 * 2 * convolution + 3 * convolution + (3 * 8 + 1)
-
-
-@pytest.mark.parametrize("num_units", [0, 1, 3, 6])
-def test_units_that_cannot_be_paired_are_refused(num_units):
-    with pytest.raises(UsageError, match="power of two"):
-        build_model("paired_resnet", num_units=num_units)
-
-
-def test_dilation_rates_are_one_a_unit():
-    with pytest.raises(UsageError, match="dilation_rates"):
-        build_model("paired_resnet", num_units=4, dilation_rates=[1, 2])
 
 
 def test_unknown_architecture_and_argument_are_refused():
@@ -118,8 +109,9 @@ def test_context_of_preset_is_what_the_network_sees(name):
     other[:, half:] += noise(half, batch=1, seed=9)
     change = np.abs(model.predict(audio, verbose=0) - model.predict(other, verbose=0))[0, :, 0]
     assert change[: half - context].max() == 0.0
-    # And not needlessly large: something within two hops of it does change.
-    assert change[half - context : half - context + 2 * hop].max() > 0.0
+    # And not needlessly large: something near it does change. Through fifty convolutions, what comes from the very
+    # edge is too small for float32 to show.
+    assert change[half - context : half - context + max(2 * hop, context // 4)].max() > 0.0
 
 
 JAX_FIT = """
@@ -132,14 +124,14 @@ from keras_audiosr.models import build_model
 assert keras.backend.backend() == "jax"
 terms = [{"name": "multi_resolution_stft", "weight": 1.0, "config": {"frame_lengths": [64, 128]}},
          {"name": "negative_snr", "weight": 0.1}]
-for config in json.loads(sys.argv[1]):
+for architecture, config in json.loads(sys.argv[1]):
     keras.utils.set_random_seed(0)
-    model = build_model("paired_resnet", **config)
+    model = build_model(architecture, **config)
     model.compile("adam", build_loss(terms), metrics=[SNR(), LSD()])
-    y = 0.1 * np.random.default_rng(0).standard_normal((32, 2560, 1)).astype("float32")
+    y = 0.1 * np.random.default_rng(0).standard_normal((32, 1280, 1)).astype("float32")
     x = y + 0.05 * np.sign(y)
     history = model.fit(x, y, batch_size=8, epochs=3, verbose=0).history["loss"]
-    assert history[-1] < history[0], history
+    assert history[-1] < history[0], (architecture, history)
 """
 
 
@@ -147,7 +139,7 @@ def test_trains_under_jax():
     pytest.importorskip("jax", reason="the reference environment has no JAX; the newest leg has")
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     environment["PYTHONPATH"] = str(Path(__file__).parents[1])
-    configs = json.dumps([config for _, config in SMALL.values()])
+    configs = json.dumps(list(SMALL.values()))
     done = subprocess.run(
         [sys.executable, "-c", JAX_FIT, configs], env=environment, capture_output=True, text=True, timeout=600
     )

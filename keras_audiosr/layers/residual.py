@@ -2,6 +2,10 @@
 
 import keras
 
+# Share of the old statistics that batch normalization keeps in each step, here and in the models. Keras' 0.99 still
+# remembers how the network began when a run has a few hundred steps; a batch of windows has samples enough.
+MOMENTUM = 0.9
+
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class ResidualUnit(keras.layers.Layer):
@@ -9,8 +13,7 @@ class ResidualUnit(keras.layers.Layer):
 
     `output = identity + conv(relu(norm(conv(relu(norm(inputs))))))`
 
-    In DRRN the units of one recursive block share their weights (call one
-    instance several times) and all take the block's first features as identity
+    In DRRN the units of a block all take the block's first features as identity
     branch; with one argument the identity is the input itself, as in ResNet.
 
     Args:
@@ -47,7 +50,7 @@ class ResidualUnit(keras.layers.Layer):
         self.steps = []
         for dilation in (dilation_rate, 1):
             if batch_normalization:
-                self.steps.append(keras.layers.BatchNormalization())
+                self.steps.append(keras.layers.BatchNormalization(momentum=MOMENTUM))
             self.steps.append(keras.layers.ReLU())
             self.steps.append(keras.layers.Conv1D(filters, kernel_size, dilation_rate=dilation, **convolution))
 

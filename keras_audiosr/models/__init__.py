@@ -5,11 +5,18 @@ from typing import Any
 import keras
 
 from ..errors import UsageError
+from .audio_unet import audio_unet
+from .drcn import drcn
+from .drrn import drrn
 from .paired_resnet import paired_resnet
+from .resnet import resnet
+from .srresnet import srresnet
+from .vdsr import vdsr
 
-__all__ = ["MODELS", "build_model", "paired_resnet"]
+_FUNCTIONS = (audio_unet, drcn, drrn, paired_resnet, resnet, srresnet, vdsr)
+MODELS = {function.__name__: function for function in _FUNCTIONS}
 
-MODELS = {"paired_resnet": paired_resnet}
+__all__ = ["MODELS", "build_model", *MODELS]
 
 
 def build_model(architecture: str, **config: Any) -> keras.Model:

@@ -4,36 +4,43 @@ import keras
 from keras import layers
 
 from ..layers import STFT, InverseSTFT, ResidualUnit, SpectralFeatures, SpectralGainAndFill
+from ..layers.residual import MOMENTUM
 
 
-def _pair(left, right, filters, kernel_size, batch_normalization, name):
-    """Adds two results and carries the sum to the next layer through a pre-activated convolution."""
-    total = layers.Add(name=f"{name}_add")([left, right])
+ARRANGEMENTS = ("paired", "row")
+
+
+def _carry(features, filters, kernel_size, batch_normalization, name):
+    """Carries features to the next layer through a pre-activated convolution."""
     if batch_normalization:
-        total = layers.BatchNormalization(name=f"{name}_norm")(total)
+        features = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(features)
     # Without an activation the convolutions of all layers would collapse into one.
-    total = layers.ReLU(name=f"{name}_relu")(total)
+    features = layers.ReLU(name=f"{name}_relu")(features)
     convolution = layers.Conv1D(
         filters, kernel_size, padding="same", kernel_initializer="he_normal", name=f"{name}_conv"
     )
-    return convolution(total)
+    return convolution(features)
 
 
-def _tree(features, dilation_rates, filters, kernel_size, batch_normalization):
-    """Units side by side on the same features, added in pairs until one is left, and a last unit."""
-    results = [
-        ResidualUnit(filters, kernel_size, batch_normalization, dilation_rate, name=f"unit_{index}")(features)
-        for index, dilation_rate in enumerate(dilation_rates)
-    ]
+def _tree(features, units, sizes):
+    """Units side by side on the same features, added in pairs until one is left."""
+    results = [unit(features) for unit in units]
     layer = 0
     while len(results) > 1:
-        pairs = zip(results[::2], results[1::2], strict=True)
-        results = [
-            _pair(left, right, filters, kernel_size, batch_normalization, f"layer_{layer}_pair_{index}")
-            for index, (left, right) in enumerate(pairs)
-        ]
+        names = [f"layer_{layer}_pair_{index}" for index in range(len(results) // 2)]
+        pairs = zip(results[::2], results[1::2], names, strict=True)
+        results = [_carry(layers.Add(name=f"{name}_add")([left, right]), *sizes, name) for left, right, name in pairs]
         layer += 1
-    return ResidualUnit(filters, kernel_size, batch_normalization, name="last_unit")(results[0])
+    return results[0]
+
+
+def _row(features, units, sizes):
+    """The same units one after the other, and as many convolutions behind them as the tree has sums."""
+    for unit in units:
+        features = unit(features)
+    for index in range(len(units) - 1):
+        features = _carry(features, *sizes, f"carry_{index}")
+    return features
 
 
 def paired_resnet(
@@ -44,6 +51,7 @@ def paired_resnet(
     dilation_rates: tuple[int, ...] | None = None,
     frame_length: int | None = None,
     hop_length: int | None = None,
+    arrangement: str = "paired",
     name: str = "paired_resnet",
 ) -> keras.Model:
     """Residual units on the first features, their results added in pairs layer by layer.
@@ -75,6 +83,8 @@ def paired_resnet(
             different spans of time cost no more than equal ones. All 1, as in the paper, when `None`.
         frame_length: samples a frame of the STFT; `None` for the sample-rate form.
         hop_length: samples a step of the STFT; a quarter of `frame_length` when `None`.
+        arrangement: `"paired"`, the paper's, or `"row"`: the same layers, weight for weight, one after the other,
+            to see what adding in pairs is good for.
         name: the model's name.
 
     Input shape:
@@ -87,8 +97,8 @@ def paired_resnet(
         A functional `keras.Model`.
 
     Raises:
-        ValueError: `num_units` is no power of two, `dilation_rates` are not as many, or the STFT's
-            lengths do not fit.
+        ValueError: `num_units` is no power of two, `dilation_rates` are not as many, an unknown arrangement,
+            or the STFT's lengths do not fit.
 
     Reference: J. Kim, H. Ryu, C. Jeong, "A Deep Learning based Audio Super-Resolution Algorithm from
     Lossless and Lossy Input Data" (2023); Y. Tai et al., CVPR 2017, for the unit.
@@ -99,19 +109,27 @@ def paired_resnet(
         dilation_rates = (1,) * num_units
     if len(dilation_rates) != num_units:
         raise ValueError(f"dilation_rates needs one number a unit, {num_units}; received {dilation_rates}")
+    if arrangement not in ARRANGEMENTS:
+        raise ValueError(f"arrangement must be 'paired' or 'row'; received {arrangement!r}; try 'paired'")
+    sizes = (filters, kernel_size, batch_normalization)
+
+    def body(features):
+        units = [ResidualUnit(*sizes, rate, name=f"unit_{index}") for index, rate in enumerate(dilation_rates)]
+        result = (_tree if arrangement == "paired" else _row)(features, units, sizes)
+        return ResidualUnit(*sizes, name="last_unit")(result)
+
     lossy = keras.Input((None, 1), name="lossy")
-    tree = (dilation_rates, filters, kernel_size, batch_normalization)
     if frame_length is None:
         features = layers.Conv1D(filters, kernel_size, padding="same", name="first")(lossy)
         output = layers.Conv1D(1, kernel_size, padding="same", kernel_initializer="zeros", name="output")
-        restored = layers.Subtract(name="restored")([lossy, output(_tree(features, *tree))])
+        restored = layers.Subtract(name="restored")([lossy, output(body(features))])
     else:
         transform = {"frame_length": frame_length, "hop_length": hop_length or frame_length // 4}
         real, imag = STFT(**transform, name="stft")(lossy)
         features = SpectralFeatures(name="features")(real, imag)
         features = layers.Conv1D(filters, kernel_size, padding="same", name="first")(features)
         output = layers.Conv1D(2 * frame_length, 1, kernel_initializer="zeros", name="output")
-        answer = output(_tree(features, *tree))
+        answer = output(body(features))
         real, imag = SpectralGainAndFill(name="gain_and_fill")(real, imag, answer)
         restored = InverseSTFT(**transform, name="restored")(real, imag)
     return keras.Model(lossy, restored, name=name)

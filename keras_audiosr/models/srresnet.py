@@ -1,0 +1,69 @@
+"""SRResNet: sixteen residual blocks under one long skip."""
+
+import keras
+from keras import layers
+
+from ..layers import SubPixel
+from ..layers.residual import MOMENTUM
+
+
+def srresnet(
+    num_blocks: int = 16, filters: int = 64, kernel_size: int = 9, scale: int = 1, name: str = "srresnet"
+) -> keras.Model:
+    """Blocks conv-BN-PReLU-conv-BN, the features of the first convolution added to those of the last.
+
+    Departures from the paper, for waveforms: kernels of 3 x 3 become `kernel_size` samples, 9 for as many
+    weights, and the 9 x 9 ones of the first and the last layer `kernel_size` squared, 81; one channel instead of three.
+    Lossy music has the rate of the lossless, so upsampling is an option. As in the paper there is no skip from input
+    to output: the network must learn to carry the music through.
+
+    Args:
+        num_blocks: B, residual blocks.
+        filters: feature maps.
+        kernel_size: samples under each convolution but the first and the last, whose kernel is its square.
+        scale: times more samples out than in: 1, or a power of two by subpixel layers, for a low-rate input.
+        name: the model's name.
+
+    Input shape:
+        `lossy`: `(batch, time, 1)`.
+
+    Output shape:
+        `restored`: `(batch, scale * time, 1)`.
+
+    Returns:
+        A functional `keras.Model`. `runners` take those with `scale=1`.
+
+    Raises:
+        ValueError: `scale` is no power of two.
+
+    Reference: C. Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial
+    Network", CVPR 2017, section 2.1 and figure 4; W. Shi et al., CVPR 2016, for the subpixel layers.
+    """
+    if scale < 1 or scale & (scale - 1):
+        raise ValueError(f"scale must be a power of two, one subpixel layer each; received {scale}; try 1, 2 or 4")
+
+    def convolution(maps, taps, role):
+        return layers.Conv1D(maps, taps, padding="same", kernel_initializer="he_normal", name=role)
+
+    def normalization(role):
+        return layers.BatchNormalization(momentum=MOMENTUM, name=role)
+
+    def prelu(role):
+        return layers.PReLU(shared_axes=[1], alpha_initializer=keras.initializers.Constant(0.25), name=role)
+
+    lossy = keras.Input((None, 1), name="lossy")
+    first = prelu("first_prelu")(convolution(filters, kernel_size**2, "first")(lossy))
+    features = first
+    for index in range(num_blocks):
+        block = convolution(filters, kernel_size, f"block_{index}_conv_0")(features)
+        block = prelu(f"block_{index}_prelu")(normalization(f"block_{index}_norm_0")(block))
+        block = convolution(filters, kernel_size, f"block_{index}_conv_1")(block)
+        features = layers.Add(name=f"block_{index}")([features, normalization(f"block_{index}_norm_1")(block)])
+    features = normalization("last_norm")(convolution(filters, kernel_size, "last")(features))
+    features = layers.Add(name="long_skip")([first, features])
+    for index in range(scale.bit_length() - 1):
+        # Twice the maps, where a picture needs four times: a waveform has one way to go.
+        features = convolution(2 * filters, kernel_size, f"upsampling_{index}")(features)
+        features = prelu(f"upsampling_{index}_prelu")(SubPixel(2, name=f"subpixel_{index}")(features))
+    restored = convolution(1, kernel_size**2, "restored")(features)
+    return keras.Model(lossy, restored, name=name)

@@ -1,0 +1,47 @@
+"""VDSR: twenty plain layers that learn the difference."""
+
+import keras
+from keras import layers
+
+
+def vdsr(num_layers: int = 20, filters: int = 64, kernel_size: int = 9, name: str = "vdsr") -> keras.Model:
+    """A deep plain network whose output is added to its input.
+
+    Departures from the paper, for waveforms: a kernel of 3 x 3 becomes one of 9 samples, so that every layer has
+    as many weights (664,704 in all) and the whole sees 80 samples on either side; the last layer starts at zero, so an
+    untrained network returns its input. The gradient clipping that the paper trains with is
+    `optimizers.AdjustableClippingSGD`.
+
+    Args:
+        num_layers: convolutions in all.
+        filters: feature maps between them.
+        kernel_size: samples under each.
+        name: the model's name.
+
+    Input shape:
+        `lossy`: `(batch, time, 1)`.
+
+    Output shape:
+        `restored`: `(batch, time, 1)`.
+
+    Returns:
+        A functional `keras.Model`.
+
+    Raises:
+        ValueError: fewer than two layers.
+
+    Reference: J. Kim, J. K. Lee, K. M. Lee, "Accurate Image Super-Resolution Using Very Deep Convolutional
+    Networks", CVPR 2016, section 3.1.
+    """
+    if num_layers < 2:
+        raise ValueError(f"num_layers must be 2 or more, a first and a last; received {num_layers}; try 20")
+    lossy = keras.Input((None, 1), name="lossy")
+    features = lossy
+    for index in range(num_layers - 1):
+        features = layers.Conv1D(
+            filters, kernel_size, padding="same", kernel_initializer="he_normal", name=f"conv_{index}"
+        )(features)
+        features = layers.ReLU(name=f"relu_{index}")(features)
+    residual = layers.Conv1D(1, kernel_size, padding="same", kernel_initializer="zeros", name="residual")(features)
+    # A difference, because Keras' Add of two waveforms becomes a bias_add that TFLite cannot convert.
+    return keras.Model(lossy, layers.Subtract(name="restored")([lossy, residual]), name=name)

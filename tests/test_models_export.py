@@ -1,0 +1,53 @@
+"""Every architecture as SavedModel and TFLite gives what the Keras model gives."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from test_models import SMALL
+
+# A child process: a failed conversion aborts the interpreter on some TensorFlow versions.
+CONVERT = """
+import json, sys, tempfile
+from pathlib import Path
+import numpy as np, keras
+from keras_audiosr.conversion import write_artifacts, worst_differences
+from keras_audiosr.models import build_model
+from keras_audiosr.runners.base import Runner
+from keras_audiosr.runners.keras import KerasRunner
+for name, (architecture, config) in json.loads(sys.argv[1]).items():
+    print(name, flush=True)
+    keras.utils.set_random_seed(0)
+    model = build_model(architecture, **config)
+    generator = np.random.default_rng(5)
+    for variable in model.trainable_variables:
+        variable.assign_add(0.02 * generator.standard_normal(variable.shape))
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        model.save(folder / "best.keras")
+        preset = {"name": name, "description": "", "sample_rate": 44100, "hop_length": 64, "context": 256,
+                  "model": {}, "data": {}, "training": {}, "export": {"window_length": 1024}}
+        (folder / "preset.json").write_text(json.dumps(preset))
+        runner = KerasRunner(folder / "best.keras")
+        write_artifacts(runner, folder)
+        metadata = {"name": name, "sample_rate": 44100, "window_length": 1024, "context": 256, "hop_length": 64}
+        content = (folder / "model.tflite").read_bytes()
+        import hashlib
+        files = {"model.tflite": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}}
+        (folder / "metadata.json").write_text(json.dumps({**metadata, "files": files}))
+        worst = worst_differences(runner, folder)
+    print(json.dumps(worst), flush=True)
+"""
+
+
+def test_exported_equals_keras_to_1e4():
+    done = subprocess.run(
+        [sys.executable, "-c", CONVERT, json.dumps(SMALL)],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    print(done.stdout)  # the worst differences; the last name is the one that failed
+    assert done.returncode == 0, f"{done.stdout[-200:]}\n{done.stderr[-2000:]}"
