@@ -1,8 +1,8 @@
 """Training windows from a tf.data service: other machines read, shuffle and batch what one host cannot.
 
-Decoding runs in Python, and a Python function lives in the process that made it: the service's workers
-cannot call it ("could not find callback with key=pyfunc_0"). So the service starts from the shards that `window` wrote. From there
-on the pipeline is a TensorFlow graph, and its workers need TensorFlow alone, not this package.
+Decoding runs in Python, and a Python function lives in the process that made it: the service's workers cannot
+call it ("could not find callback with key=pyfunc_0"). So the service starts from the shards that `window` wrote.
+From there on the pipeline is a TensorFlow graph, and its workers need TensorFlow alone, not this package.
 """
 
 import hashlib
