@@ -188,8 +188,8 @@ def measure(lossless: np.ndarray, signals: Sequence[np.ndarray], sample_rate: in
         cutoff: Hz of the lossy input.
 
     Returns:
-        For each signal `{"snr", "si_sdr", "lsd", "lsd_hf", "lsd_lf"}`: LSD of all bins, of those above the cutoff (`None`
-        where there is none), and of those up to it.
+        For each signal `{"snr", "si_sdr", "lsd", "lsd_hf", "lsd_lf"}`: LSD of all bins, of those above the cutoff
+        (`None` where there is none), and of those up to it.
     """
     stacked = np.stack([lossless, *signals])
     y_pred = stacked[1:]

@@ -6,7 +6,6 @@ from keras import layers
 from ..layers import STFT, InverseSTFT, ResidualUnit, SpectralFeatures, SpectralGainAndFill
 from ..layers.residual import MOMENTUM
 
-
 ARRANGEMENTS = ("paired", "row")
 
 

@@ -25,8 +25,8 @@ def resnet(
     - `"pre_activation"`: BN-ReLU-conv-BN-ReLU-conv, the shortcut, and nothing on its way.
 
     Departures from the papers, which classify pictures: no pooling and no stages of growing width, since every
-    sample wants an answer, so all blocks have the same filters; a kernel of 3 x 3 becomes one of 9 samples, with as many
-    weights; one convolution gives the waveform. The papers have no skip from input to output, and so has this.
+    sample wants an answer, so all blocks have the same filters; a kernel of 3 x 3 becomes one of 9 samples, with as
+    many weights; one convolution gives the waveform. The papers have no skip from input to output, and so has this.
 
     Args:
         num_blocks: residual blocks, two convolutions each.
