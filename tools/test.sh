@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
 # Makes two environments and passes the tests in both: the reference (TensorFlow 2.16 with tensorflow-io) and
 # the newest TensorFlow without it, beside JAX. Lint, format, types and import direction are checked in the first.
-# Then builds the wheel, installs it in a third that has nothing else, and restores a song there.
+# Builds the site of docs/, warnings as errors, in a third.
+# Then builds the wheel, installs it in a fourth that has nothing else, and restores a song there.
 #
 #   tools/test.sh            everything
-#   tools/test.sh reference  the first environment alone (or: newest, wheel)
+#   tools/test.sh reference  the first environment alone (or: newest, docs, wheel)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
-legs="${1:-reference newest wheel}"
+legs="${1:-reference newest docs wheel}"
 
 # What is installed must be enough: no checkout on the path, no TensorFlow.
 wheel() {
@@ -38,8 +39,9 @@ for leg in $legs; do
   case "$leg" in
     reference) environment .venv-test ".[train,tfio,visqol,beam,render,test]" ;;
     newest) environment .venv-newest ".[train,test]" jax ;;
+    docs) tools/docs.sh; continue ;;
     wheel) wheel; continue ;;
-    *) echo "tools/test.sh: the leg must be reference, newest or wheel; received '$leg'" >&2; exit 2 ;;
+    *) echo "tools/test.sh: the leg must be reference, newest, docs or wheel; received '$leg'" >&2; exit 2 ;;
   esac
   python="$PWD/$environment_folder/bin/python"
   echo "== $leg: $("$python" -c 'from importlib.metadata import version as v; print("TensorFlow", v("tensorflow"), "Keras", v("keras"))')"

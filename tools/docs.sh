@@ -1,0 +1,11 @@
+#!/usr/bin/env bash
+# Builds the site of docs/ into build/site, warnings as errors; open build/site/index.html.
+#
+#   tools/docs.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source tools/environment.sh
+environment .venv-docs ".[docs]"
+# The theme's notice of its successor is no warning of ours.
+NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict --config-file tools/docs/mkdocs.yml
+echo "build/site/index.html"

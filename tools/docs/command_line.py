@@ -1,0 +1,73 @@
+"""The page of the command line, written by the parsers themselves."""
+
+import argparse
+
+from keras_audiosr.cli import PROGRAM, VERBS, build_parser
+
+
+def page() -> str:
+    """Markdown with every verb, its usage, and a table of its arguments."""
+    parts = [
+        "# Command line",
+        f"`{PROGRAM} VERB --help` says the same. Exit codes: 0 all good, 1 something failed, 2 wrong usage, 3 the"
+        " output exists, 130 interrupted.",
+    ]
+    for verb in VERBS:
+        parts += _describe(_subparser(build_parser(verb), verb), level=2)
+    return "\n\n".join(parts) + "\n"
+
+
+def _subparser(parser: argparse.ArgumentParser, name: str) -> argparse.ArgumentParser:
+    return _verbs(parser)[name]
+
+
+def _verbs(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    actions = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    return next((dict(action.choices) for action in actions), {})
+
+
+def _describe(parser: argparse.ArgumentParser, level: int) -> list[str]:
+    parser.formatter_class = _Wide
+    parts = [f"{'#' * level} {parser.prog.removeprefix(f'{PROGRAM} ')}", parser.description or ""]
+    usage = parser.format_usage().removeprefix("usage: ").strip()
+    parts.append(f"```text\n{usage}\n```")
+    for group in parser._action_groups:
+        actions = [action for action in group._group_actions if _is_told(action)]
+        if not actions:
+            continue
+        if group.title not in ("positional arguments", "options"):
+            parts.append(f"*{group.title}*")
+        rows = [f"| {_name(action)} | {_help(parser, action)} |" for action in actions]
+        parts.append("\n".join(["| argument | |", "|---|---|", *rows]))
+    for verb in _verbs(parser).values():
+        parts += _describe(verb, level + 1)
+    return [part for part in parts if part]
+
+
+class _Wide(argparse.HelpFormatter):
+    """Usage lines as wide as a page."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=100)
+
+
+def _is_told(action: argparse.Action) -> bool:
+    hidden = argparse._HelpAction | argparse._SubParsersAction
+    return action.help is not argparse.SUPPRESS and not isinstance(action, hidden)
+
+
+def _name(action: argparse.Action) -> str:
+    value = action.metavar or ("{" + ",".join(map(str, action.choices)) + "}" if action.choices else action.dest)
+    if isinstance(value, tuple):
+        value = " ".join(value)
+    if not action.option_strings:
+        return f"`{value}`"
+    shown = ", ".join(f"`{option}`" for option in action.option_strings)
+    value = value if action.metavar or action.choices else value.upper()
+    return (shown if action.nargs == 0 else f"{shown} `{value}`").replace("|", "\\|")
+
+
+def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    text = parser._get_formatter()._expand_help(action) if action.help else ""
+    # A star or an angle bracket of a help text is itself, not Markdown.
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;").replace("_", "\\_")

@@ -1,0 +1,75 @@
+"""The public names of the package, read from its sources: no TensorFlow is needed for it."""
+
+from pathlib import Path
+
+import griffe
+
+import keras_audiosr
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = "keras_audiosr"
+
+# Page -> what it is about, in the order of the navigation.
+MODULES = {
+    "runners": "run a trained model on an array or a song",
+    "models": "the networks",
+    "layers": "Keras layers of the networks",
+    "losses": "what training makes small",
+    "metrics": "how far a restored signal is from the lossless one",
+    "optimizers": "optimizers as presets describe them",
+    "callbacks": "training runs that can be killed at any moment",
+    "datasets": "pairs of lossless and lossy files as windows",
+    "codecs": "lossy twins, and their alignment",
+}
+
+
+def public_names(module: griffe.Module) -> dict[str, str]:
+    """Public name -> full path of its definition.
+
+    What `__all__` states. Where it is missing, or computed in part, also what a package's `__init__` imports from
+    inside the package, or the functions and classes that a file defines.
+    """
+    exports = module.exports or []
+    stated = {name for name in exports if isinstance(name, str)}
+    complete = bool(exports) and len(stated) == len(exports)
+    names = {}
+    for name, member in module.members.items():
+        if member.is_alias:
+            public = member.target_path.startswith(f"{module.path}.")
+        elif member.is_module:
+            # `from .rip import rip`: the function stands where its file stood.
+            public = name in member.members and member.members[name].is_function
+            member = member.members[name] if public else member
+        else:
+            public = not stated and (member.is_function or member.is_class)
+        if name in stated or (public and not complete and not name.startswith("_")):
+            names[name] = _definition(module, member)
+    for name in sorted(stated - names.keys()):
+        names[name] = _find(module, name)
+    return names
+
+
+def _definition(module: griffe.Module, member: griffe.Object | griffe.Alias) -> str:
+    if not member.is_alias:
+        return member.path
+    try:
+        return member.final_target.path
+    except griffe.AliasResolutionError:
+        package, _, name = member.target_path.rpartition(".")
+        return _find(module.modules_collection[package], name)
+
+
+def _find(module: griffe.Module, name: str) -> str:
+    """Where a name lives that is imported on first use."""
+    for child in module.modules.values():
+        if name in child.members and not child.members[name].is_alias:
+            return child.members[name].path
+    raise SystemExit(f"names.py: {module.path}.{name} is public, and no file of {module.path} defines it")
+
+
+def load() -> dict[str, dict[str, str]]:
+    """Page -> public name -> full path; the package's own names come first."""
+    package = griffe.load(PACKAGE, search_paths=[str(ROOT)])
+    own = public_names(package)
+    pages = {PACKAGE: {name: own[name] for name in keras_audiosr.__all__}}
+    return pages | {name: public_names(package[name]) for name in MODULES}

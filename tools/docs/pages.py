@@ -1,0 +1,125 @@
+"""MkDocs' hooks: what of the site is not written by hand in docs/, and what a finished site must hold.
+
+Notebooks and the documents of the top level become pages where they lie; the reference is made from docstrings and
+from the parsers of the command line, so neither can say anything else than the code. Links work as in the
+repository: one that leaves docs/ is led to the page that its file became.
+"""
+
+import posixpath
+import re
+import sys
+from pathlib import Path
+
+from mkdocs.exceptions import PluginError
+from mkdocs.plugins import event_priority
+from mkdocs.structure.files import File
+
+sys.path.insert(0, str(Path(__file__).parent))
+import command_line
+import names
+
+ROOT = names.ROOT
+DOCUMENTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
+NOTEBOOKS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "notebooks").glob("*.ipynb"))
+MODEL_CARDS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("exported_models/*/MODEL_CARD.md"))
+
+# What is told on a page of its own: the README is the repository's door, and the site has another.
+INSTEAD = {"README.md": "explanation/measures.md"}
+
+_LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+_INCLUDE = re.compile(r"^<!-- include (\S+?)#(.+?) -->$", re.MULTILINE)
+
+
+def on_config(config):
+    """Fills the parts of the navigation that follow from what is there."""
+    for part in config.nav:
+        if "Tutorials" in part:
+            part["Tutorials"] = ["tutorials.md", *NOTEBOOKS]
+        if "Reference" in part:
+            modules = [{"Names of the package": "reference/keras_audiosr.md"}]
+            modules += [{module: f"reference/{module}.md"} for module in names.MODULES]
+            part["Reference"] = [{"Command line": "reference/command_line.md"}, *modules]
+        if "Explanation" in part:
+            part["Explanation"] += [{"Model card": path} for path in MODEL_CARDS]
+    return config
+
+
+# Before mkdocs-jupyter looks for notebooks.
+@event_priority(100)
+def on_files(files, config):
+    """Adds the pages that do not lie in docs/."""
+    for path in (*DOCUMENTS, *MODEL_CARDS, *NOTEBOOKS):
+        files.append(File(path, str(ROOT), config.site_dir, config.use_directory_urls))
+    files.append(File.generated(config, "reference/command_line.md", content=command_line.page()))
+    for module, public in names.load().items():
+        files.append(File.generated(config, f"reference/{module}.md", content=_reference(module, public)))
+    return files
+
+
+def _reference(module: str, public: dict[str, str]) -> str:
+    path = module if module == names.PACKAGE else f"{names.PACKAGE}.{module}"
+    what = names.MODULES.get(module, "the stages and what goes with them, as `import keras_audiosr as ka` gives them")
+    entries = "\n\n".join(f"::: {target}" for _, target in sorted(public.items(), key=lambda item: item[0].lower()))
+    return f"# {path}\n\n`{path}`: {what}.\n\n{entries}\n"
+
+
+def on_page_markdown(markdown, page, config, files):
+    """Puts in sections of other documents, and leads links to where their files became pages."""
+    where = page.file.src_uri
+
+    def included(match: re.Match) -> str:
+        return _lead(_section(match[1], match[2]), match[1], where, files)
+
+    outside = where in (*DOCUMENTS, *MODEL_CARDS, *NOTEBOOKS)
+    markdown = _lead(markdown, where if outside else f"docs/{where}", where, files)
+    return _INCLUDE.sub(included, markdown)
+
+
+def _section(document: str, heading: str) -> str:
+    """The text between a heading and the next one."""
+    text = (ROOT / document).read_text("utf-8")
+    parts = re.split(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    sections = dict(zip(parts[1::2], parts[2::2], strict=True))
+    if heading not in sections:
+        raise PluginError(f"{document} has no heading {heading!r}, which a page of docs/ includes")
+    return sections[heading].strip("\n")
+
+
+def _lead(markdown: str, document: str, where: str, files) -> str:
+    """Rewrites the links of `document` (a path in the repository) for the page `where` (a path in the site)."""
+
+    def led(match: re.Match) -> str:
+        link, anchor = match[2], match[3] or ""
+        if re.match(r"[a-z]+:", link):
+            return match[0]
+        path = posixpath.normpath(posixpath.join(posixpath.dirname(document), link))
+        target = INSTEAD.get(path, path.removeprefix("docs/"))
+        if files.get_file_from_path(target) is None:
+            return match[0]
+        return f"]({posixpath.relpath(target, posixpath.dirname(where) or '.')}{anchor})"
+
+    return _LINK.sub(led, markdown)
+
+
+def on_post_build(config):
+    """Ends the build where a public name has no entry, or a link of any page leads nowhere."""
+    site = Path(config.site_dir)
+    missing = []
+    for module, public in names.load().items():
+        text = (site / f"reference/{module}.html").read_text("utf-8")
+        missing += [f"{module}: {name}" for name, path in public.items() if f'id="{path}"' not in text]
+    if missing:
+        raise PluginError(f"every public name has an entry in the reference; missing: {', '.join(missing)}")
+    dead = [f"{page.relative_to(site)}: {link}" for page in sorted(site.rglob("*.html")) for link in _dead(page, site)]
+    if dead:
+        raise PluginError(f"every link leads to a file of the site; these do not: {'; '.join(dead)}")
+
+
+def _dead(page: Path, site: Path) -> list[str]:
+    """Links of a page, of pictures and scripts as well, to files that are not there."""
+    if page.name == "404.html":
+        return []
+    text = re.sub(r"<script(?![^>]*\bsrc=).*?</script>", "", page.read_text("utf-8"), flags=re.DOTALL)
+    links = {link.split("#")[0].split("?")[0] for link in re.findall(r'\b(?:href|src)="([^"]*)"', text)}
+    local = (link for link in links if link and not re.match(r"[a-z]+:|//", link))
+    return sorted(link for link in local if not (page.parent / link).exists())
