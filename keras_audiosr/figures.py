@@ -39,7 +39,7 @@ def _levels(audio: np.ndarray) -> np.ndarray:
     return 10.0 * np.log10(power.mean(axis=0)).T
 
 
-def spectrum_figure(path, signals: dict[str, np.ndarray], sample_rate: int, title: str = "") -> None:
+def spectrum_figure(path, signals: dict[str, np.ndarray], sample_rate: int, title: str = "", columns: int = 4) -> None:
     """Draws spectrograms side by side, on one scale, into a picture; whole or not at all.
 
     Args:
@@ -47,6 +47,7 @@ def spectrum_figure(path, signals: dict[str, np.ndarray], sample_rate: int, titl
         signals: name -> array `(time, channels)` in [-1, 1]; the loudest 8 s of the first are shown of each.
         sample_rate: Hz.
         title: a line above.
+        columns: spectrograms in a row; more than that go below.
 
     Raises:
         UsageError: matplotlib is missing.
@@ -62,9 +63,11 @@ def spectrum_figure(path, signals: dict[str, np.ndarray], sample_rate: int, titl
     energy = np.concatenate([[0.0], np.cumsum(np.square(first, dtype=np.float64).sum(axis=1))])
     start = int(starts[np.argmax(energy[starts + length] - energy[starts])])
 
-    figure = Figure(figsize=(4.4 * len(signals) + 1.0, 4.2), layout="constrained")
-    axes = figure.subplots(1, len(signals), sharey=True, squeeze=False)[0]
-    for axis, (name, audio) in zip(axes, signals.items(), strict=True):
+    columns = min(columns, len(signals))
+    rows = -(-len(signals) // columns)
+    figure = Figure(figsize=(4.4 * columns + 1.0, 0.4 + 3.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axis, (name, audio) in zip(axes.flat, signals.items(), strict=False):
         image = axis.imshow(
             _levels(audio[start : start + length]),
             origin="lower",
@@ -74,10 +77,15 @@ def spectrum_figure(path, signals: dict[str, np.ndarray], sample_rate: int, titl
             vmax=LEVELS[1],
             extent=(start / sample_rate, (start + length) / sample_rate, 0.0, sample_rate / 2000),
         )
-        axis.set(title=name, xlabel="time (s)")
-    axes[0].set_yticks(range(0, sample_rate // 2000, 5))
-    axes[0].set_ylabel("frequency (kHz)")
-    figure.colorbar(image, ax=list(axes), label="level (dB of full scale)", pad=0.01)
+        axis.set(title=name)
+    for axis in axes.flat[len(signals) :]:
+        axis.set_visible(False)
+    for axis in axes[-1]:
+        axis.set_xlabel("time (s)")
+    for axis in axes[:, 0]:
+        axis.set_yticks(range(0, sample_rate // 2000, 5))
+        axis.set_ylabel("frequency (kHz)")
+    figure.colorbar(image, ax=axes, label="level (dB of full scale)", pad=0.01)
     figure.suptitle(title, parse_math=False)  # a song may be called $
     with atomic_output(path) as partial:
-        figure.savefig(partial, dpi=110)
+        figure.savefig(partial, dpi=110 if rows == 1 else 55)

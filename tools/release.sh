@@ -19,16 +19,8 @@ train_codecs="mp3@32k mp3@48k mp3@64k mp3@96k mp3@128k"
 dev_codecs="mp3@24k mp3@32k mp3@48k mp3@64k mp3@96k mp3@128k mp3@192k aac@64k vorbis@64k opus@48k"
 
 for part in train dev; do
-  # Two excerpts of one composition end in _0 and _1. They belong to one album: splits go by album.
-  for file in "$corpus/$part"/*.flac; do
-    name="$(basename "$file" .flac)"
-    album="$work/$part/albums/$(sed 's/_[0-9]$//' <<<"$name")"
-    mkdir -p "$album"
-    ln -sf "$file" "$album/$name.flac"
-  done
   codecs="${part}_codecs"
-  audiosr rip "$work/$part/albums" "$work/$part/tracks"
-  audiosr encode "$work/$part/tracks/tracks.jsonl" "$work/$part/pairs" $(printf -- '--codec %s ' ${!codecs}) --jobs "$(nproc)"
+  .venv-release/bin/python tools/corpus.py "$corpus/$part" "$work/$part" $(printf -- '--codec %s ' ${!codecs})
 done
 audiosr train "$preset" "$work/train/pairs/pairs.jsonl" -o "$work/run"
 rm -rf "$work/evaluation"

@@ -1,0 +1,127 @@
+"""What needs no training: interpolation, an exciter, a copy of the band below. Each gives files for `evaluate`."""
+
+import dataclasses
+import functools
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import librosa
+import numpy as np
+import scipy.interpolate
+import soxr
+
+from keras_audiosr.audio.bandwidth import estimate_cutoff
+from keras_audiosr.audio.ffmpeg import last_line, run_ffmpeg
+from keras_audiosr.audio.files import read, write
+from keras_audiosr.datasets.decode import decode_pair
+from keras_audiosr.datasets.pairs import Pair, read_manifest, write_manifest
+
+# How many times lower the rate of a corpus is.
+LOW_RATES = {"half_rate": 2, "quarter_rate": 4}
+
+FRAME_LENGTH = 2048
+FRAME_STEP = 512
+
+
+def interpolate(audio: np.ndarray, sample_rate: int, factor: int, kind: str) -> np.ndarray:
+    """Takes audio down to a lower rate (band-limited) and back by interpolation.
+
+    Args:
+        audio: array `(time, channels)`.
+        sample_rate: Hz.
+        factor: of the rates.
+        kind: `"cubic"` (the audio U-Net's spline) or `"linear"`.
+    """
+    low = soxr.resample(audio, sample_rate, sample_rate / factor, "VHQ")
+    known = np.arange(len(low)) * factor
+    wanted = np.minimum(np.arange(len(audio)), known[-1])
+    if kind == "cubic":
+        return scipy.interpolate.CubicSpline(known, low, axis=0)(wanted).astype(np.float32)
+    return scipy.interpolate.interp1d(known, low, axis=0)(wanted).astype(np.float32)
+
+
+def low_rate_pairs(manifest: Path, factor: int, kind: str, out: Path) -> Path:
+    """The pairs of a manifest with other lossy sides: the lossless ones at a lower rate, interpolated. Resumes."""
+    made = out / "pairs.jsonl"
+    if made.is_file():
+        return made
+    pairs = []
+    for pair in read_manifest(manifest, Pair):
+        lossless, sample_rate = read(manifest.parent / pair.lossless)
+        lossy = Path(f"{kind}_{factor}", pair.album, Path(pair.lossless).stem + ".wav")
+        write(out / lossy, interpolate(lossless, sample_rate, factor, kind), sample_rate, "FLOAT")
+        link = out / pair.lossless
+        link.parent.mkdir(parents=True, exist_ok=True)
+        if not link.exists():
+            link.symlink_to((manifest.parent / pair.lossless).resolve())
+        codec = f"downsample@{sample_rate / factor / 1000:g}k"
+        pairs.append(dataclasses.replace(pair, lossy=str(lossy), codec=codec, encoder=kind, delay=0, decoder="any"))
+    write_manifest(made, pairs)
+    return made
+
+
+def excite(lossy: np.ndarray, sample_rate: int) -> np.ndarray:
+    """FFmpeg's harmonic exciter, up to 20 kHz."""
+    with tempfile.TemporaryDirectory() as folder:
+        before, after = Path(folder) / "before.wav", Path(folder) / "after.wav"
+        write(before, lossy, sample_rate, "FLOAT")
+        done = run_ffmpeg("-i", str(before), "-af", "aexciter=ceil=20000", "-c:a", "pcm_f32le", str(after))
+        if done.returncode:
+            raise RuntimeError(f"aexciter failed: {last_line(done.stderr)}")
+        return read(after)[0]
+
+
+def copy_up(lossy: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Spectral band replication without side information.
+
+    The octave below the cutoff is copied above it as often as fits. In each frame a line through that octave's
+    levels (dB over Hz) says how they fall; the copies are levelled to go on along it.
+
+    Reference: M. Dietz et al., "Spectral Band Replication, a Novel Approach in Audio Coding", AES 112, 2002.
+    """
+    cutoff = estimate_cutoff(lossy, sample_rate)
+    top = round(cutoff / sample_rate * FRAME_LENGTH) - 2  # what the encoder's own slope leaves alone
+    bottom = top // 2
+    if top >= FRAME_LENGTH // 2 - 2:
+        return lossy
+    restored = []
+    for channel in lossy.T:
+        spectrum = librosa.stft(channel, n_fft=FRAME_LENGTH, hop_length=FRAME_STEP)
+        bins = np.arange(bottom, top)
+        level = 20 * np.log10(np.abs(spectrum[bottom:top]) + 1e-7)
+        slope = np.polyfit(bins - top, level, 1)[0]
+        slope = np.minimum(slope, 0.0)  # music does not rise towards its end
+        above = np.arange(top, spectrum.shape[0])
+        source = bottom + (above - top) % (top - bottom)
+        # From the line at the source to the line at its new place.
+        change = slope * (above - source)[:, None]
+        spectrum[top:] = spectrum[source] * 10 ** (change / 20)
+        restored.append(librosa.istft(spectrum, hop_length=FRAME_STEP, n_fft=FRAME_LENGTH, length=len(channel)))
+    return np.stack(restored, axis=1).astype(np.float32)
+
+
+def restore_all(manifest: Path, method: Callable, out: Path) -> Path:
+    """Writes `method(lossy, sample_rate)` of every pair, named as `evaluate` finds it. Resumes."""
+    for pair in read_manifest(manifest, Pair):
+        target = out / Path(pair.lossy).with_suffix(".wav")
+        if not target.is_file():
+            _, lossy = decode_pair(pair, manifest.parent)
+            write(target, method(lossy, pair.sample_rate), pair.sample_rate, "FLOAT")
+    return out
+
+
+def interpolation(factor: int, kind: str) -> Callable:
+    """Interpolation as a method of `restore_all`: its lossy side has lost the upper octaves already."""
+    return functools.partial(interpolate, factor=factor, kind=kind)
+
+
+# name -> corpus, what it is, method
+BASELINES = {
+    "aexciter": ("mp3@64k", "FFmpeg's aexciter, ceil=20000", excite),
+    "copy_up": ("mp3@64k", "the octave below the cutoff copied up", copy_up),
+    "spline_half_rate_of_mp3": ("mp3@64k", "cubic spline from half the rate", interpolation(2, "cubic")),
+    "linear_half_rate_of_mp3": ("mp3@64k", "linear from half the rate", interpolation(2, "linear")),
+    "linear_half_rate": ("half_rate", "linear instead of the spline", interpolation(2, "linear")),
+    "linear_quarter_rate": ("quarter_rate", "linear instead of the spline", interpolation(4, "linear")),
+}

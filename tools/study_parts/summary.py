@@ -1,0 +1,132 @@
+"""The study's tables and pictures, from what the rows left in their folders."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from keras_audiosr.audio.files import atomic_output
+from study_parts.baselines import BASELINES
+from study_parts.rows import ROWS
+
+METRICS = {
+    "snr": "SNR (dB)",
+    "si_sdr": "SI-SDR (dB)",
+    "lsd": "LSD",
+    "lsd_lf": "LSD below",
+    "lsd_hf": "LSD above",
+    "visqol": "ViSQOL",
+}
+CORPORA = {
+    "mp3@64k": "MP3 at 64 kbit/s",
+    "half_rate": "Half the sample rate",
+    "quarter_rate": "A quarter of the sample rate",
+}
+# Share of the validation loss that the last fifth of a run may still win for its curve to count as flat.
+FLAT = 0.01
+
+
+def _mean(files: list[dict], signal: str, metric: str) -> float | None:
+    values = [file[signal][metric] for file in files if file[signal].get(metric) is not None]
+    return float(np.mean(values)) if values else None
+
+
+def collect(work: Path) -> list[dict]:
+    """One dict a measured row: what it is, metrics beside the unprocessed ones, what training and running it cost."""
+    known = {row.name: (row.corpus, row.note) for row in ROWS}
+    known |= {name: (corpus, note) for name, (corpus, note, _) in BASELINES.items()}
+    rows = []
+    for name, (corpus, note) in known.items():
+        folder = work / "rows" / name
+        if not (folder / "evaluation.json").is_file():
+            continue
+        files = json.loads((folder / "evaluation.json").read_text("utf-8"))["files"]
+        row = {"name": name, "corpus": corpus, "note": note, "files": len(files)}
+        row["metrics"] = {metric: _mean(files, "restored", metric) for metric in METRICS}
+        row["unprocessed"] = {metric: _mean(files, "unprocessed", metric) for metric in METRICS}
+        if (folder / "cost.json").is_file():
+            row |= json.loads((folder / "cost.json").read_text("utf-8"))
+        if (folder / "run" / "history.json").is_file():
+            row |= _training(folder)
+        rows.append(row)
+    return rows
+
+
+def _training(folder: Path) -> dict:
+    history = json.loads((folder / "run" / "history.json").read_text("utf-8"))
+    settings = json.loads((folder / "preset.json").read_text("utf-8"))
+    losses = [entry["val_loss"] for entry in history]
+    steps = settings["training"]["steps_per_epoch"] * len(history)
+    samples = steps * settings["data"]["batch_size"] * settings["data"]["window_length"]
+    # A loss in dB may be below zero; what counts is how much of the way was still being made.
+    way = max(losses) - min(losses)
+    last = min(losses[: -max(1, len(losses) // 5)] or losses) - min(losses)
+    return {
+        "cpu_minutes": json.loads((folder / "cpu.json").read_text("utf-8"))["cpu_seconds"] / 60,
+        "steps": steps,
+        "minutes_heard": samples / settings["sample_rate"] / 60,
+        "flat": last / way < FLAT if len(losses) >= 5 and way > 0 else None,
+        "curve": [[entry["val_loss"], entry["val_snr"], entry["val_lsd"]] for entry in history],
+    }
+
+
+def _number(value, digits: int) -> str:
+    return "" if value is None else f"{value:,.{digits}f}"
+
+
+def to_markdown(rows: list[dict]) -> str:
+    """A table a corpus, unprocessed first."""
+    lines = []
+    heads = [
+        "",
+        "parameters",
+        "GMAC/s",
+        "CPU min",
+        "heard min",
+        "flat",
+        "x real time",
+        *METRICS.values(),
+        "what is different",
+    ]
+    for corpus, title in CORPORA.items():
+        group = [row for row in rows if row["corpus"] == corpus]
+        if not group:
+            continue
+        lines += [f"### {title}", "", "| " + " | ".join(heads) + " |", "|---|" + "---:|" * (len(heads) - 2) + "---|"]
+        lossy = {"name": "unprocessed", "metrics": group[0]["unprocessed"], "note": "doing nothing"}
+        for row in [lossy, *group]:
+            flat = {True: "yes", False: "no", None: ""}[row.get("flat")]
+            cells = [
+                row["name"],
+                _number(row.get("parameters"), 0),
+                _number(row.get("gmac_per_second"), 1),
+                _number(row.get("cpu_minutes"), 0),
+                _number(row.get("minutes_heard"), 1),
+                flat,
+                _number(row.get("times_real_time"), 1),
+                *(_number(row["metrics"][metric], 2) for metric in METRICS),
+                row["note"],
+            ]
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def draw_curves(rows: list[dict], path: Path) -> None:
+    """Validation SNR and LSD over each run."""
+    from matplotlib.figure import Figure
+
+    trained = [row for row in rows if "curve" in row and row["corpus"] == "mp3@64k"]
+    figure = Figure(figsize=(12, 6), layout="constrained")
+    axes = figure.subplots(1, 2)
+    for index, row in enumerate(trained):
+        curve = np.array(row["curve"])
+        minutes = np.arange(1, len(curve) + 1) / len(curve) * row["cpu_minutes"]
+        style = ("-", "--", ":")[index // 10]
+        for axis, column in zip(axes, (1, 2), strict=True):
+            axis.plot(minutes, curve[:, column], style, color=f"C{index % 10}", marker=".", label=row["name"])
+    axes[0].set(xlabel="CPU minutes", ylabel="SNR of validation windows (dB)")
+    axes[1].set(xlabel="CPU minutes", ylabel="LSD of validation windows")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize="small")
+    with atomic_output(path) as partial:
+        figure.savefig(partial, dpi=90)
