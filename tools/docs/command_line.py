@@ -27,10 +27,10 @@ def _verbs(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser
 
 
 def _describe(parser: argparse.ArgumentParser, level: int) -> list[str]:
-    parser.formatter_class = _Wide
     parts = [f"{'#' * level} {parser.prog.removeprefix(f'{PROGRAM} ')}", parser.description or ""]
-    usage = parser.format_usage().removeprefix("usage: ").strip()
-    parts.append(f"```text\n{usage}\n```")
+    formatter = argparse.HelpFormatter(parser.prog, width=80)
+    formatter.add_usage(parser.usage, parser._actions, parser._mutually_exclusive_groups, prefix="")
+    parts.append(f"```text\n{formatter.format_help().strip()}\n```")
     for group in parser._action_groups:
         actions = [action for action in group._group_actions if _is_told(action)]
         if not actions:
@@ -38,17 +38,11 @@ def _describe(parser: argparse.ArgumentParser, level: int) -> list[str]:
         if group.title not in ("positional arguments", "options"):
             parts.append(f"*{group.title}*")
         rows = [f"| {_name(action)} | {_help(parser, action)} |" for action in actions]
-        parts.append("\n".join(["| argument | |", "|---|---|", *rows]))
+        kind = "option" if actions[0].option_strings else "argument"
+        parts.append("\n".join([f"| {kind} | |", "|---|---|", *rows]))
     for verb in _verbs(parser).values():
         parts += _describe(verb, level + 1)
     return [part for part in parts if part]
-
-
-class _Wide(argparse.HelpFormatter):
-    """Usage lines as wide as a page."""
-
-    def __init__(self, prog: str) -> None:
-        super().__init__(prog, width=100)
 
 
 def _is_told(action: argparse.Action) -> bool:

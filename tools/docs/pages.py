@@ -27,6 +27,7 @@ MODEL_CARDS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("ex
 INSTEAD = {"README.md": "explanation/measures.md"}
 
 _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
+_CODE = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
 _INCLUDE = re.compile(r"^<!-- include (\S+?)#(.+?) -->$", re.MULTILINE)
 
 
@@ -40,7 +41,7 @@ def on_config(config):
             modules += [{module: f"reference/{module}.md"} for module in names.MODULES]
             part["Reference"] = [{"Command line": "reference/command_line.md"}, *modules]
         if "Explanation" in part:
-            part["Explanation"] += [{"Model card": path} for path in MODEL_CARDS]
+            part["Explanation"] += [{f"Model card of {path.split('/')[1]}": path} for path in MODEL_CARDS]
     return config
 
 
@@ -72,7 +73,9 @@ def on_page_markdown(markdown, page, config, files):
 
     outside = where in (*DOCUMENTS, *MODEL_CARDS, *NOTEBOOKS)
     markdown = _lead(markdown, where if outside else f"docs/{where}", where, files)
-    return _INCLUDE.sub(included, markdown)
+    markdown = _INCLUDE.sub(included, markdown)
+    # In a table's code GitHub wants a pipe escaped, and Python-Markdown would show the escape.
+    return _CODE.sub(lambda code: code[0].replace("\\|", "|"), markdown)
 
 
 def _section(document: str, heading: str) -> str:
