@@ -1,5 +1,6 @@
 """Which runner a path asks for."""
 
+import os
 from pathlib import Path
 
 from .. import presets
@@ -11,7 +12,7 @@ from .keras import CHECKPOINT, KerasRunner
 from .litert import LiteRTRunner
 
 
-def load_runner(path_or_preset=None) -> Runner:
+def load_runner(path_or_preset: str | os.PathLike | Server | None = None) -> Runner:
     """The runner for a model, chosen by what the path holds.
 
     Args:
@@ -31,7 +32,7 @@ def load_runner(path_or_preset=None) -> Runner:
     if path_or_preset is None:
         return LiteRTRunner(presets.bundled_folder(presets.DEFAULT_PRESET))
     if is_server(path_or_preset):
-        path_or_preset = Server(path_or_preset)
+        path_or_preset = Server(str(path_or_preset))
     if isinstance(path_or_preset, Server):
         from .serving import ServingRunner
 
