@@ -82,7 +82,9 @@ def copy_up(lossy: np.ndarray, sample_rate: int) -> np.ndarray:
     """
     cutoff = estimate_cutoff(lossy, sample_rate)
     top = round(cutoff / sample_rate * FRAME_LENGTH) - 2  # what the encoder's own slope leaves alone
-    bottom = top // 2
+    # Moved by a multiple of this many bins, a copy's phase goes on from frame to frame as the original's does.
+    whole = FRAME_LENGTH // FRAME_STEP
+    bottom = top - top // 2 // whole * whole
     if top >= FRAME_LENGTH // 2 - 2:
         return lossy
     restored = []
