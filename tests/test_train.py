@@ -53,6 +53,8 @@ def preset(tmp_path_factory):
     small["model"]["config"] = {"filters": 8, "frame_length": 256, "batch_normalization": True}
     small["data"] |= {"window_length": 4096, "batch_size": 8}
     small["training"] |= {"epochs": 4, "steps_per_epoch": 6, "validation_steps": 1, "patience": 10}
+    # Twenty-four steps: long ones, and an average of the weights that forgets their beginning.
+    small["training"]["optimizer"] |= {"learning_rate": 1e-2, "ema_momentum": 0.8}
     path = tmp_path_factory.mktemp("preset") / "small.json"
     path.write_text(json.dumps(small), "utf-8")
     return path
@@ -70,10 +72,9 @@ def weights(path):
 
 def test_loss_falls_and_the_run_leaves_its_record(unbroken, preset):
     out, result = unbroken
-    losses = [entry["loss"] for entry in result["history"]]
+    losses = [entry["val_loss"] for entry in result["history"]]
     assert len(losses) == 4
-    assert losses[-1] < losses[0]
-    assert all(np.isfinite(entry["val_loss"]) for entry in result["history"])
+    assert losses[-1] < 0.97 * losses[0]
     record = json.loads((out / "run.json").read_text("utf-8"))
     assert record["arguments"]["seed"] == 3
     assert len(record["arguments"]["corpus_sha256"]) == 64

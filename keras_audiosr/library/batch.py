@@ -96,8 +96,12 @@ def _in_threads(
 ) -> Generator[Outcome, None, None]:
     pool = concurrent.futures.ThreadPoolExecutor(jobs)
     try:
-        for future in concurrent.futures.as_completed([pool.submit(one, song) for song in songs]):
-            yield future.result()
+        pending = {pool.submit(one, song) for song in songs}
+        while pending:
+            # A signal just before a wait begins is handled when Python runs again: soon, not at a song's end.
+            done, pending = concurrent.futures.wait(pending, timeout=0.2, return_when="FIRST_COMPLETED")
+            for future in done:
+                yield future.result()
     finally:
         # On Ctrl-C the threads see `stopped` at their next block, and clean up after themselves.
         stopped.set()
