@@ -1,11 +1,11 @@
 """Stage 2: tracks -> lossy twins, aligned to the sample, and `pairs.jsonl`."""
 
 import argparse
-import concurrent.futures
 import contextlib
 import dataclasses
 import fcntl
 import filecmp
+import itertools
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +22,7 @@ from .codecs.spec import CodecSpec
 from .datasets.pairs import Pair, Track, read_manifest, write_manifest
 from .datasets.shelf import bring_in, match_twins, path_inside, read_track
 from .errors import AudioSRError, PairError, UsageError
+from .threads import side_by_side
 
 # Codecs whose name and bitrate say all there is: other twins are "unknown".
 _NAMED_CODECS = ("mp3", "aac", "vorbis", "opus")
@@ -141,15 +142,6 @@ def _work(item: _Item) -> list[tuple[_Task, Pair | Exception]]:
     return done
 
 
-def _in_threads(items: Sequence[_Item], jobs: int) -> Iterator[tuple[_Task, Pair | Exception]]:
-    executor = concurrent.futures.ThreadPoolExecutor(jobs)
-    try:
-        for future in concurrent.futures.as_completed([executor.submit(_work, item) for item in items]):
-            yield from future.result()
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
 def _plan(tracks: Sequence[Track], folder: Path, out: Path, specs: Sequence[CodecSpec], twins: Path | None):
     """What every track should have: `{track: (lossless name, [task])}`, and the twins without a track."""
     plan = {}
@@ -247,7 +239,7 @@ def encode(
         kept = sum(len(tasks) for _, tasks in plan.values()) - total
         made, saved = 0, time.monotonic()
         failed: list[tuple[str, str]] = []
-        results: Iterable = _in_threads(items, jobs)
+        results: Iterable = itertools.chain.from_iterable(side_by_side(_work, items, jobs))
         if runner == "beam":
             results = beam.flat_map(_work, items, out, options, jobs)
         try:

@@ -6,7 +6,6 @@ import dataclasses
 import sys
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tqdm import tqdm
@@ -17,6 +16,7 @@ from .datasets.pairs import Track
 from .datasets.ripped import MANIFEST, RippedTracks
 from .datasets.ripping import LOSSY_BELOW, Outcome, Source, rip_file
 from .errors import AudioFileError, UsageError
+from .threads import side_by_side
 
 
 @dataclasses.dataclass
@@ -207,15 +207,8 @@ def _run(ripper: _Ripper, sources: list[Source], jobs: int, on_track) -> None:
             on_track(not outcome.occupied)
 
     # Threads: decoding, encoding and hashing all leave the interpreter's lock.
-    with ThreadPoolExecutor(jobs) as pool:
-        futures = [pool.submit(work, source) for source in sources]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            ripper.stop.set()
-            pool.shutdown(wait=True, cancel_futures=True)
-            raise
+    for _ in side_by_side(work, sources, jobs, ripper.stop):
+        pass
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -15,7 +15,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import from its own level's folder and from lower levels.
 LEVELS = [
     {"errors"},
-    {"audio", "layers", "metrics", "optimizers", "callbacks", "presets", "tables", "child", "beam"},
+    {"audio", "layers", "metrics", "optimizers", "callbacks", "presets", "tables", "child", "threads", "beam"},
     {"codecs", "losses", "models", "visqol", "figures", "listening_page"},
     {"datasets", "serving"},
     {"runners"},

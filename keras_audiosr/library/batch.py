@@ -1,15 +1,15 @@
 """Many songs, one after the other or side by side, and the models that restore them."""
 
-import concurrent.futures
 import contextlib
 import os
 import queue
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 
 from ..errors import AudioFileError, AudioSRError, UsageError
 from ..runners import Runner, load_runner
 from ..serving import Server
+from ..threads import side_by_side
 from .outcome import FailedFile, Outcome
 from .plan import Plan, Song
 from .reporter import Progress
@@ -84,25 +84,8 @@ def restore_each(
         finally:
             runners.put(runner)
 
-    outcomes = _in_threads(one, plan.songs, jobs, stopped) if jobs > 1 else map(one, plan.songs)
+    outcomes = side_by_side(one, plan.songs, jobs, stopped) if jobs > 1 else map(one, plan.songs)
     with contextlib.closing(progress):
         for outcome in outcomes:
             progress.finished()
             yield outcome
-
-
-def _in_threads(
-    one: Callable[[Song], Outcome], songs: list[Song], jobs: int, stopped: threading.Event
-) -> Generator[Outcome, None, None]:
-    pool = concurrent.futures.ThreadPoolExecutor(jobs)
-    try:
-        pending = {pool.submit(one, song) for song in songs}
-        while pending:
-            # A signal just before a wait begins is handled when Python runs again: soon, not at a song's end.
-            done, pending = concurrent.futures.wait(pending, timeout=0.2, return_when="FIRST_COMPLETED")
-            for future in done:
-                yield future.result()
-    finally:
-        # On Ctrl-C the threads see `stopped` at their next block, and clean up after themselves.
-        stopped.set()
-        pool.shutdown(wait=True, cancel_futures=True)
