@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; a test holds it equal t
     from .evaluate import evaluate as evaluate
     from .export import export as export
     from .models import build_model as build_model
+    from .play import play as play
     from .presets import list_presets as list_presets
     from .presets import load_preset as load_preset
     from .probe import probe as probe
@@ -34,7 +35,7 @@ if TYPE_CHECKING:  # what editors and type checkers see; a test holds it equal t
 
 __version__ = "0.1.0"
 
-_VERBS = ("rip", "encode", "window", "train", "evaluate", "export", "probe", "restore", "report")
+_VERBS = ("rip", "encode", "window", "train", "evaluate", "export", "probe", "restore", "play", "report")
 _PUBLIC = {
     **{verb: f".{verb}" for verb in _VERBS},
     "build_dataset": ".datasets",

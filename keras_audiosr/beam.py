@@ -4,9 +4,10 @@ A stage's work is a function from one item to a few results; files are written o
 before. The workers therefore need this package and the stage's folders under the same paths as here.
 """
 
-import base64
+import dataclasses
+import importlib
+import json
 import logging
-import pickle
 import shlex
 import shutil
 import tempfile
@@ -20,11 +21,57 @@ RUNNERS = ("local", "beam")
 
 
 def _pack(value: object) -> bytes:
-    return base64.b64encode(pickle.dumps(value))
+    return json.dumps(_plain(value)).encode("ascii")
 
 
 def _unpack(line: bytes) -> Any:
-    return pickle.loads(base64.b64decode(line))
+    return _made(json.loads(line))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON can hold, of values that stages pass around. No pickle: they lie in files, where others may write."""
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, tuple):
+        return {"tuple": [_plain(part) for part in value]}
+    if isinstance(value, dict):
+        return {"dict": [[_plain(key), _plain(part)] for key, part in value.items()]}
+    if isinstance(value, Path):
+        return {"path": str(value)}
+    name = f"{type(value).__module__}:{type(value).__qualname__}"
+    if isinstance(value, AudioSRError):
+        return {"error": name, "arguments": _plain(list(value.args))}
+    if dataclasses.is_dataclass(value):
+        return {"of": name, "fields": {field.name: _plain(getattr(value, field.name)) for field in _fields(value)}}
+    raise TypeError(f"stages pass plain values, paths, errors and dataclasses of ours; received {type(value).__name__}")
+
+
+def _made(plain: Any) -> Any:
+    """The value again. Only dataclasses and errors of this package are made, never anything that a file names."""
+    if isinstance(plain, list):
+        return [_made(part) for part in plain]
+    if not isinstance(plain, dict):
+        return plain
+    if "tuple" in plain:
+        return tuple(_made(plain["tuple"]))
+    if "dict" in plain:
+        return {_made(key): _made(part) for key, part in plain["dict"]}
+    if "path" in plain:
+        return Path(plain["path"])
+    module, _, name = str(plain.get("error") or plain.get("of")).partition(":")
+    if module.split(".")[0] == __package__:
+        made = getattr(importlib.import_module(module), name, None)
+        if isinstance(made, type) and "error" in plain and issubclass(made, AudioSRError):
+            return made(*_made(plain["arguments"]))
+        if isinstance(made, type) and "of" in plain and dataclasses.is_dataclass(made):
+            return made(**{key: _made(part) for key, part in plain["fields"].items()})
+    raise ValueError(f"a result must be of this package's kinds; received {module}:{name}")
+
+
+def _fields(value: Any) -> list[dataclasses.Field]:
+    return [field for field in dataclasses.fields(value) if field.init]
 
 
 class _Work:
@@ -77,7 +124,8 @@ def flat_map(
     take its name whole.
 
     Args:
-        function: of a module, or a `functools.partial` of one; its items and results are pickled.
+        function: of a module, or a `functools.partial` of one. Its items and results are plain values, paths, errors
+            and dataclasses of this package.
         items: what it is called on.
         folder: where the results pass through, in a folder of their own that is removed.
         options: Beam's own; they win over `jobs`.
@@ -111,7 +159,7 @@ def flat_map(
                 | "work" >> beam.FlatMap(_Work(function))
                 | "results" >> beam.io.WriteToText(str(results / "part"), coder=beam.coders.BytesCoder())
             )
-        found = [_unpack(line) for part in results.iterdir() for line in part.read_bytes().split()]
+        found = [_unpack(line) for part in results.iterdir() for line in part.read_bytes().splitlines()]
     except SystemExit as error:
         raise UsageError(f"Beam must know its options; received {list(options)}; see docs/scale_out.md") from error
     except (RuntimeError, ValueError, OSError) as error:

@@ -14,9 +14,14 @@ def write_json(path, content) -> None:
     path = Path(path)
     partial = path.with_name(f".{path.name}.partial")
     partial.write_text(json.dumps(content, indent=2) + "\n", "utf-8")
-    with open(partial, "rb") as file:
-        os.fsync(file.fileno())
+    _sync(partial)
     os.replace(partial, path)
+
+
+def _sync(path: Path) -> None:
+    """Puts a file on the disk, so that a name given to it afterwards never names half of it."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
 
 
 class BestCheckpoint(keras.callbacks.Callback):
@@ -41,6 +46,7 @@ class BestCheckpoint(keras.callbacks.Callback):
             self.best = value
             partial = self.path.with_name(f".partial.{self.path.name}")
             self.model.save(partial)
+            _sync(partial)
             os.replace(partial, self.path)
 
 
@@ -70,14 +76,24 @@ class Resume(keras.callbacks.Callback):
         return self.folder / "state.json"
 
     def load(self, model: keras.Model) -> int:
-        """Puts the saved state into a compiled model; returns the epoch to start with."""
+        """Puts the saved state into a compiled model; returns the epoch to start with.
+
+        Raises:
+            AudioSRError: a state is there, and damaged.
+        """
         if not self.index.is_file():
             return 0
-        state = json.loads(self.index.read_text("utf-8"))
-        model.load_weights(self.folder / state["weights"])
-        self.history = state["history"]
-        self._remembered = state["callbacks"]
-        return state["epoch"]
+        try:
+            state = json.loads(self.index.read_text("utf-8"))
+            model.load_weights(self.folder / Path(state["weights"]).name)
+            self.history, self._remembered, epoch = state["history"], state["callbacks"], int(state["epoch"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            reason = " ".join(str(error).split())[:300]
+            raise AudioSRError(
+                f"a run resumes from a whole state; {self.folder}: {type(error).__name__} {reason}; remove that folder"
+                " to begin again"
+            ) from error
+        return epoch
 
     def on_train_begin(self, logs=None):
         # Only now: Keras' callbacks forget everything when training begins.
@@ -90,6 +106,7 @@ class Resume(keras.callbacks.Callback):
         self.folder.mkdir(parents=True, exist_ok=True)
         weights = self.folder / f"epoch_{epoch:05d}.weights.h5"
         self.model.save_weights(weights)
+        _sync(weights)
         remembered = {
             str(position): {name: getattr(callback, name) for name in names}
             for position, (callback, names) in enumerate(self.stateful.items())
@@ -112,7 +129,7 @@ class StopOnNaN(keras.callbacks.Callback):
         if loss != loss or loss in (float("inf"), float("-inf")):
             raise AudioSRError(
                 f"the loss must stay finite; it became {loss} at step {batch} of this epoch; the last good"
-                " checkpoint is kept: lower learning_rate or clip_norm in the preset"
+                " checkpoint is kept: lower learning_rate or clip_norm in the preset, and train into a new folder"
             )
 
 

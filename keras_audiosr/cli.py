@@ -5,13 +5,15 @@ answers at once and no verb pays for another's imports.
 """
 
 import argparse
+import contextlib
 import importlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 
-from .errors import AudioSRError
+from .errors import AudioSRError, TrustWarning
 
 PROGRAM = "keras-audiosr"
 
@@ -24,6 +26,7 @@ VERBS = {
     "export": "checkpoint -> SavedModel, TFLite, metadata and model card",
     "probe": "music file -> what it is, and whether restoring it is worth it",
     "restore": "music file, or a library of them -> restored music",
+    "play": "music as it comes -> restored music for a pipe, block by block",
     "serve": "exported model -> bundle for TensorFlow Serving",
     "report": "lossy and restored music -> page to hear and see the difference",
 }
@@ -47,6 +50,23 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     return parser
 
 
+@contextlib.contextmanager
+def _trust_in_one_line() -> Iterator[None]:
+    """Lets a `TrustWarning` look like the program's other words, once; other warnings stay as they are."""
+    show = warnings.showwarning
+
+    def shown(message, category, *rest, **more) -> None:
+        if issubclass(category, TrustWarning):
+            print(f"{PROGRAM}: warning: {message}", file=sys.stderr)
+        else:
+            show(message, category, *rest, **more)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", TrustWarning)
+        warnings.showwarning = shown
+        yield
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line.
 
@@ -57,6 +77,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0; 1 something failed; 2 wrong usage; 3 the output exists; 130 Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by who called
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A file name that is not UTF-8 must not end the program when it is printed.
         if hasattr(stream, "reconfigure"):
@@ -75,7 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
         # So that `finally` blocks run and no half file stays behind.
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-        code = parsed.run(parsed)
+        with _trust_in_one_line():
+            code = parsed.run(parsed)
         sys.stdout.flush()
         return code
     except AudioSRError as error:
@@ -90,6 +114,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 1
+    except MemoryError:
+        print(f"{PROGRAM}: error: {verb} needs more memory than there is; close other programs", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
@@ -97,3 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone. Python would complain again while flushing at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except OSError as error:
+        # What no stage foresaw of disks and paths; the operating system's word says what it is.
+        print(f"{PROGRAM}: error: {verb} needs its files; {error}; check the path and the disk", file=sys.stderr)
+        return 1

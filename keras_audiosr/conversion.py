@@ -5,61 +5,74 @@ there. The shorter ways (`TFLiteConverter.from_keras_model`, concrete functions
 over Keras variables, `tf.saved_model.save`) abort the process under TF 2.16.
 """
 
-import hashlib
 import json
+import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
+from .audio.examples import example_windows
 from .errors import ArtifactError
-from .runners.artifact import METADATA
+from .runners.artifact import FORMAT, METADATA, describe
 from .runners.keras import KerasRunner
 from .runners.litert import TFLITE, LiteRTRunner
+from .runners.pretrained import WEIGHTS
 from .runners.saved_model import SIGNATURE, SavedModelRunner
+from .runners.streaming import StreamingRunner
+from .streaming import StreamingModel
 
 SAVED_MODEL = "1"
-WEIGHTS = "model.weights.h5"
 # Largest difference allowed to the Keras model, full scale being 1: half an LSB of 13 bits,
 # about 100 times what rounding in float32 was measured to give.
 TOLERANCE = 1e-4
 # The batch of TFLite is fixed: static shapes are what lets XNNPACK take the whole graph.
 STATIC_SIGNATURE = "window"
+STEP_SIGNATURE = "step"
 
 
-def convert(checkpoint, folder) -> None:
-    """Writes SavedModel, TFLite, weights and `metadata.json` of a checkpoint into a folder, and checks them.
+def convert(source, folder, hops: str = "") -> None:
+    """Writes SavedModel, TFLite, weights and `metadata.json` of a network into a folder, and checks them.
 
     Args:
-        checkpoint: the `.keras` file, in its run folder.
+        source: a run folder, a `.keras` file in one, or an exported model with its weights.
         folder: an existing, empty folder.
+        hops: samples a step of the streaming artefacts, with commas between them.
 
     Raises:
-        ArtifactError: not loadable, or an artefact differs from the Keras model by more than 1e-4.
+        ArtifactError: not loadable, a layer that cannot be streamed, or an artefact differs from the Keras model by
+            more than 1e-4.
     """
     folder = Path(folder)
-    keras_runner = KerasRunner(checkpoint)
+    keras_runner = KerasRunner(source)
     write_artifacts(keras_runner, folder)
+    streaming = dict(write_stream(keras_runner, int(hop), folder) for hop in hops.split(",") if hop)
+    metadata = write_metadata(keras_runner, folder, streaming)
+    # Again, with the result: the runners that are compared read this file.
+    metadata["worst_difference"] = worst_differences(keras_runner, folder, streaming)
+    (folder / METADATA).write_text(json.dumps(metadata), "utf-8")
+
+
+def write_metadata(runner: KerasRunner, folder: Path, streaming: dict | None = None) -> dict:
+    """Writes what every runner reads of an artefact, with size and SHA-256 of each file that lies there; returns it."""
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
     metadata = {
-        "name": keras_runner.name,
+        "name": runner.name,
         "package": "keras_audiosr",
-        "sample_rate": keras_runner.sample_rate,
+        "format": FORMAT,
+        "sample_rate": runner.sample_rate,
         "channels": 1,
-        "window_length": keras_runner.window_length,
-        "context": keras_runner.context,
-        "hop_length": keras_runner.hop_length,
+        "window_length": runner.window_length,
+        "context": runner.context,
+        "hop_length": runner.hop_length,
         "signature": {"name": SIGNATURE, "input": "lossy", "output": "restored"},
-        "parameters": keras_runner.model.count_params(),
-        "files": {name: _describe((folder / name).read_bytes()) for name in names},
+        "parameters": runner.model.count_params(),
+        "files": {name: describe((folder / name).read_bytes()) for name in names},
     }
-    # First without the result: the runners that are compared read this file.
+    if streaming:
+        metadata["streaming"] = streaming
     (folder / METADATA).write_text(json.dumps(metadata), "utf-8")
-    metadata["worst_difference"] = worst_differences(keras_runner, folder)
-    (folder / METADATA).write_text(json.dumps(metadata), "utf-8")
-
-
-def _describe(content: bytes) -> dict:
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return metadata
 
 
 def write_artifacts(runner: KerasRunner, folder: Path) -> None:
@@ -77,47 +90,93 @@ def write_artifacts(runner: KerasRunner, folder: Path) -> None:
         archive.add_endpoint(name, restore, input_signature=[window])
     archive.write_out(str(folder / SAVED_MODEL), verbose=False)
 
-    converter = tf.lite.TFLiteConverter.from_saved_model(str(folder / SAVED_MODEL), signature_keys=[STATIC_SIGNATURE])
-    # Plain ops only: conversion fails if the graph needs any that LiteRT does not bring.
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    (folder / TFLITE).write_bytes(converter.convert())
+    (folder / TFLITE).write_bytes(_to_tflite(folder / SAVED_MODEL, STATIC_SIGNATURE))
     runner.model.save_weights(folder / WEIGHTS)
 
 
-def worst_differences(reference: KerasRunner, folder: Path) -> dict[str, float]:
-    """Largest absolute difference of each artefact to the Keras model, on windows of several kinds.
+def write_stream(runner: KerasRunner, hop_length: int, folder: Path) -> tuple[str, dict]:
+    """Writes `stream_<hop_length>.tflite`: `step(lossy, state) -> (restored, state)`.
+
+    Returns:
+        Its name, and what `metadata.json` says of it under `streaming`.
+
+    Raises:
+        ArtifactError: a layer that cannot be streamed, or windows whose context is too short for the network.
+    """
+    import keras
+    import tensorflow as tf
+
+    model = StreamingModel(runner.model, hop_length)
+    if model.context > runner.context:
+        needed = -(-model.context // runner.hop_length) * runner.hop_length
+        raise ArtifactError(
+            f"a preset's context is what can influence a sample; {runner.name} has {runner.context} samples, its"
+            f" network sees {model.context}; set it to {needed}"
+        )
+
+    def step(lossy, state):
+        return dict(zip(("restored", "state"), model.step(lossy, state), strict=True))
+
+    archive = keras.export.ExportArchive()
+    block = tf.TensorSpec((1, hop_length, 1), tf.float32, name="lossy")
+    state = tf.TensorSpec(model.state_shape, tf.float32, name="state")
+    archive.add_endpoint(STEP_SIGNATURE, step, input_signature=[block, state])
+    name = f"stream_{hop_length}.tflite"
+    with tempfile.TemporaryDirectory() as place:
+        archive.write_out(place, verbose=False)
+        (folder / name).write_bytes(_to_tflite(place, STEP_SIGNATURE))
+    heard = model.latency + hop_length
+    return name, {
+        "signature": STEP_SIGNATURE,
+        "hop_length": hop_length,
+        "latency": model.latency,
+        # A sample waits for the last of its block, then for what the network looks ahead.
+        "algorithmic_latency": heard,
+        "algorithmic_latency_ms": round(1000 * heard / runner.sample_rate, 1),
+        "warm_up": model.warm_up,
+        "states": [{"name": "state", "shape": list(model.state_shape)}],
+        "state_bytes": 4 * model.state_shape[1],
+    }
+
+
+def _to_tflite(saved_model, signature: str) -> bytes:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=[signature])
+    # Plain ops only: conversion fails if the graph needs any that LiteRT does not bring.
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+    return converter.convert()
+
+
+def worst_differences(reference: KerasRunner, folder: Path, streams: Iterable[str] = ()) -> dict[str, float]:
+    """Largest absolute difference of each artefact to the Keras model, on sounds of several kinds.
 
     Raises:
         ArtifactError: one of them is above 1e-4.
     """
-    windows = probe_windows(reference.window_length, reference.sample_rate)
+    windows = example_windows(reference.window_length, reference.sample_rate)
     expected = reference.predict(windows)
     worst = {}
-    for name, runner in (("tflite", LiteRTRunner(folder)), ("saved_model", SavedModelRunner(folder / SAVED_MODEL))):
-        worst[name] = float(np.abs(runner.predict(windows) - expected).max())
-        # Written so that NaN fails too.
-        if not worst[name] <= TOLERANCE:
-            raise ArtifactError(
-                f"an exported model must equal its checkpoint to {TOLERANCE:g}; {name} differs by {worst[name]:.3g};"
-                " look for an op that converts wrongly"
-            )
+    for name, runner in (
+        ("tflite", LiteRTRunner(folder)),
+        ("saved_model", SavedModelRunner(folder / SAVED_MODEL, trust=True)),
+    ):
+        worst[name] = _difference(name, runner.predict(windows), expected)
+    if streams:
+        # The same sounds one after the other, as a song that ends in the middle of a hop.
+        song = windows[:, : reference.window_length // len(windows)].reshape(-1, 1)[:-100]
+        expected = reference.run(song)
+        for file in streams:
+            worst[Path(file).stem] = _difference(file, StreamingRunner(folder, file).run(song), expected)
     return worst
 
 
-def probe_windows(window_length: int, sample_rate: int) -> np.ndarray:
-    """Windows to compare runners on: noise, music-like chords cut at 11 kHz (loud, and 60 dB down), half silence.
-
-    Returns:
-        Array `(4, window_length, 1)` float32.
-    """
-    generator = np.random.default_rng(0)
-    time = np.arange(window_length) / sample_rate
-    noise = 0.3 * generator.standard_normal(window_length)
-    music = 0.02 * generator.standard_normal(window_length)
-    for frequency in 110.0 * 2 ** (generator.integers(0, 60, size=12) / 12):
-        music += 0.05 * np.exp(-3 * (time % 0.25)) * np.sin(2 * np.pi * frequency * time)
-    spectrum = np.fft.rfft(music)
-    spectrum[np.fft.rfftfreq(window_length, 1 / sample_rate) > 11_000] = 0
-    music = np.fft.irfft(spectrum, window_length)
-    half = np.where(np.arange(window_length) < window_length // 2, music, 0.0)
-    return np.stack([noise, music, 1e-3 * music, half])[:, :, None].astype(np.float32)
+def _difference(name: str, restored: np.ndarray, expected: np.ndarray) -> float:
+    worst = float(np.abs(restored - expected).max())
+    # Written so that NaN fails too.
+    if not worst <= TOLERANCE:
+        raise ArtifactError(
+            f"an exported model must equal its checkpoint to {TOLERANCE:g}; {name} differs by {worst:.3g};"
+            " look for an op that converts wrongly"
+        )
+    return worst

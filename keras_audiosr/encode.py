@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import fcntl
 import filecmp
+import hashlib
 import itertools
 import sys
 import time
@@ -142,13 +143,22 @@ def _work(item: _Item) -> list[tuple[_Task, Pair | Exception]]:
     return done
 
 
-def _plan(tracks: Sequence[Track], folder: Path, out: Path, specs: Sequence[CodecSpec], twins: Path | None):
+def _drawn(track: Track, specs: Sequence[CodecSpec], count: int | None) -> Sequence[CodecSpec]:
+    """`count` of the codecs, by lot; the lot hangs on the track's path alone, so another run draws the same."""
+    if count is None:
+        return specs
+    lot = {spec: hashlib.sha256(f"{track.lossless}\0{spec}".encode()).digest() for spec in specs}
+    return sorted(specs, key=lot.__getitem__)[:count]
+
+
+def _plan(tracks: Sequence[Track], folder: Path, out: Path, specs: Sequence[CodecSpec], draw, twins: Path | None):
     """What every track should have: `{track: (lossless name, [task])}`, and the twins without a track."""
     plan = {}
     for track in tracks:
         name = path_inside(folder / track.lossless, out, "lossless", track.lossless)
         stem = Path(track.lossless)
-        plan[track] = (name, [_Task(f"{s}/{stem.with_suffix('.' + s.suffix).as_posix()}", spec=s) for s in specs])
+        chosen = _drawn(track, specs, draw)
+        plan[track] = (name, [_Task(f"{s}/{stem.with_suffix('.' + s.suffix).as_posix()}", spec=s) for s in chosen])
     rejected: list[tuple[str, str]] = []
     if twins is not None:
         matches, rejected = match_twins(twins, tracks)
@@ -180,6 +190,7 @@ def encode(
     out,
     codecs: Sequence = (),
     twins=None,
+    draw: int | None = None,
     jobs: int = 1,
     runner: str = "local",
     beam_options: str | Sequence[str] = (),
@@ -196,6 +207,8 @@ def encode(
         codecs: what to make: `"mp3@64k"`, `"opus@48k"`, `"lowpass@8k"`, ...; see `codecs.CodecSpec`.
         twins: folder of lossy files brought by the user, named as their tracks (in folders named as the
             albums where names repeat). Each is aligned; one that fits no constant lag is rejected.
+        draw: codecs that each track gets, drawn from `codecs` by its path; `None` for all of them. Many codecs cost
+            no more than a few then, and a network meets each on other music.
         jobs: tracks worked on at a time, each with an FFmpeg of its own.
         runner: `"local"`, or `"beam"` for an Apache Beam pipeline; the twins and the manifest are the same.
         beam_options: of the pipeline, such as `"--runner=FlinkRunner ..."`; Beam's own runner when empty.
@@ -214,6 +227,8 @@ def encode(
     specs = list(dict.fromkeys(CodecSpec.parse(str(codec)) for codec in codecs))
     if not specs and twins is None:
         raise UsageError("encode needs a codec or a folder of twins; received neither; try '--codec mp3@64k'")
+    if draw is not None and not 1 <= draw <= len(specs):
+        raise UsageError(f"draw is 1 to the number of codecs, {len(specs)}; received {draw}; try '--draw 1'")
     if jobs < 1:
         raise UsageError(f"jobs is at least 1; received {jobs}; try '--jobs 1'")
     options = beam.check(runner, beam_options)
@@ -228,7 +243,7 @@ def encode(
     target = out / "pairs.jsonl"
 
     with _locked(out):
-        plan, rejected = _plan(tracks, manifest.parent, out, specs, Path(twins) if twins is not None else None)
+        plan, rejected = _plan(tracks, manifest.parent, out, specs, draw, Path(twins) if twins is not None else None)
         pairs = _previous_pairs(target, out, plan)
         items = [
             _Item(track, manifest.parent / track.lossless, name, missing, out)
@@ -274,13 +289,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="mp3@64k, mp3@V6, mp3@64k-stereo, aac@96k, vorbis@64k, opus@48k, lowpass@8k, ...; again for more",
     )
     parser.add_argument("--twins", metavar="FOLDER", help="lossy files of your own, named as their tracks")
+    parser.add_argument("--draw", type=int, metavar="N", help="codecs a track gets, by lot (default: all of them)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="tracks worked on at a time (default: 1)")
     beam.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Runs the stage from the command line; returns its exit code."""
-    report = encode(args.manifest, args.out, args.codec, args.twins, args.jobs, args.runner, args.beam_options)
+    report = encode(
+        args.manifest, args.out, args.codec, args.twins, args.draw, args.jobs, args.runner, args.beam_options
+    )
     for word, entries in (("rejected", report.rejected), ("failed", report.failed)):
         for path, reason in entries:
             print(f"{word} {path}: {reason}", file=sys.stderr)

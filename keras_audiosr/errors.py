@@ -13,6 +13,7 @@ __all__ = [
     "OutputExistsError",
     "PairError",
     "ServerError",
+    "TrustWarning",
     "UsageError",
 ]
 
@@ -62,3 +63,7 @@ class ServerError(AudioSRError):
     def __init__(self, message: str, code: str = "UNKNOWN"):
         super().__init__(message)
         self.code = code
+
+
+class TrustWarning(UserWarning):
+    """Something is run that can do what a program can, because the user said so."""

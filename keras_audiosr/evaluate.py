@@ -11,10 +11,8 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
-import importlib.metadata
 import multiprocessing
 import os
-import platform
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,13 +21,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from .audio.files import atomic_folder
+from .audio.partials import atomic_folder
 from .codecs.spec import CodecSpec
 from .datasets.decode import decode_pair
 from .datasets.pairs import Pair, read_manifest
 from .datasets.restored import match_restored, read_restored
 from .errors import ArtifactError, ManifestError, UsageError
 from .tables import EvaluationTable
+from .versions import versions
 
 if TYPE_CHECKING:
     from .runners import Runner
@@ -38,9 +37,6 @@ __all__ = ["EvaluationTable", "add_arguments", "evaluate", "run"]
 
 # What makes a folder a model rather than a folder of music.
 MODEL_FILES = ("best.keras", "metadata.json", "saved_model.pb")
-
-# Whose versions a result may depend on.
-PACKAGES = ("keras_audiosr", "keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "numpy", "visqol-python")
 
 
 @dataclasses.dataclass
@@ -51,6 +47,7 @@ class _Worker:
     what: str
     restored_files: dict[str, Path] | None
     visqol: bool
+    trust: bool = False
     runner: "Runner | None" = None
 
     def load(self) -> None:
@@ -58,7 +55,7 @@ class _Worker:
         if self.runner is None and self.restored_files is None:
             from .runners import load_runner
 
-            self.runner = load_runner(self.what)
+            self.runner = load_runner(self.what, self.trust)
 
     def signals(self, pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Lossless, lossy and restored: arrays `(pair.length, pair.channels)`."""
@@ -148,14 +145,6 @@ def _model_files(what: str) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file()) if path.is_dir() else [path]
 
 
-def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in PACKAGES:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[package] = importlib.metadata.version(package)
-    return found
-
-
 def _choose(pairs: list[Pair], codecs: Sequence[str] | None, manifest: Path) -> list[Pair]:
     if not codecs:
         return pairs
@@ -197,6 +186,7 @@ def evaluate(
     visqol: bool = False,
     figure: bool = True,
     jobs: int = 1,
+    trust: bool = False,
 ) -> EvaluationTable:
     """Compares lossy and restored music with the lossless original.
 
@@ -210,6 +200,7 @@ def evaluate(
         figure: with `out`, draws the spectrum figure of one file a codec, the one whose restored LSD is the median
             (extra `plot`).
         jobs: processes; each loads the model.
+        trust: whether a SavedModel that did not come with this package may be run, as the program that it is.
 
     Returns:
         The table; `to_markdown()` prints it.
@@ -240,7 +231,7 @@ def evaluate(
     pairs = _choose(read_manifest(manifest, Pair), codecs, manifest)
     is_music = Path(what).is_dir() and not any((Path(what) / name).exists() for name in MODEL_FILES)
     restored_files = match_restored(Path(what), pairs) if is_music else None
-    worker = _Worker(manifest.parent, what, restored_files, visqol)
+    worker = _Worker(manifest.parent, what, restored_files, visqol, trust)
     if jobs == 1:
         worker.load()  # a wrong model is told before the bar appears
 
@@ -253,7 +244,7 @@ def evaluate(
             "arguments": {**arguments, "visqol": visqol, "figure": figure, "jobs": jobs},
             "manifest_sha256": _sha256([manifest]),
             "what_sha256": _sha256(restored_files.values() if restored_files is not None else _model_files(what)),
-            "versions": _versions(),
+            "versions": versions(),
         }
         table = EvaluationTable.from_files(
             measured, [LSD_DEFINITION, LEVEL_DEFINITION, *([VISQOL_DEFINITION] if visqol else [])], about
@@ -279,10 +270,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--visqol", action="store_true", help="add ViSQOL (needs the extra 'visqol')")
     parser.add_argument("--no-figure", action="store_true", help="draw no spectrum figure")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
+    trust_help = "run a SavedModel that did not come with this package: it is a program, trust who made it"
+    parser.add_argument("--trust-saved-model", action="store_true", help=trust_help)
 
 
 def run(args: argparse.Namespace) -> int:
     """Evaluates, prints the table as Markdown; returns the exit code."""
-    table = evaluate(args.manifest, args.what, args.out, args.codec, args.visqol, not args.no_figure, args.jobs)
+    table = evaluate(
+        args.manifest,
+        args.what,
+        args.out,
+        args.codec,
+        args.visqol,
+        not args.no_figure,
+        args.jobs,
+        args.trust_saved_model,
+    )
     print(table.to_markdown(), end="")
     return 0

@@ -73,14 +73,23 @@ class NegativeSNR(keras.losses.Loss):
 
     A logarithm of the error: a window that is already good counts as much as a bad
     or a loud one. A silent `y_true` counts as one at -100 dBFS.
+
+    Args:
+        ceiling: dB beyond which a window earns next to nothing more, so that windows that had nothing to restore
+            do not outweigh the rest; `None` for no such limit.
     """
 
-    def __init__(self, name: str = "negative_snr", **kwargs):
+    def __init__(self, ceiling: float | None = None, name: str = "negative_snr", **kwargs):
         super().__init__(name, **kwargs)
+        self.ceiling = ceiling
 
     def call(self, y_true, y_pred):
         ratio = (_energy(y_true - y_pred) + _SILENCE) / (_energy(y_true) + _SILENCE)
-        return 10.0 * ops.log10(ratio)
+        least = 0.0 if self.ceiling is None else 10.0 ** (-self.ceiling / 10.0)
+        return 10.0 * ops.log10(ratio + least)
+
+    def get_config(self):
+        return {**super().get_config(), "ceiling": self.ceiling}
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
@@ -104,6 +113,13 @@ class NegativeSISDR(keras.losses.Loss):
         return 10.0 * ops.log10((noise + _SILENCE) / (target + _SILENCE))
 
 
+def _mel_bands(sample_rate: int, frame_length: int, num_bands: int):
+    """Triangles that share a power spectrum out to mel bands: `(bins, bands)`, float32."""
+    from librosa.filters import mel
+
+    return mel(sr=sample_rate, n_fft=frame_length, n_mels=num_bands, norm=None).T
+
+
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class MultiResolutionSTFT(keras.losses.Loss):
     """Log-spectral distance plus spectral convergence, averaged over several STFTs.
@@ -114,11 +130,20 @@ class MultiResolutionSTFT(keras.losses.Loss):
     `||M - M_hat|| / (||M|| + silence)`: its denominator cannot vanish, so a silent
     window does not explode.
 
+    A third term, off unless it has a weight, compares the energies of mel bands in the longest frames:
+    `|log10(E + f) - log10(E_hat + f)|`, where `f` lies `band_range` below the loudest band of the frame, for what is
+    quieter beside it goes unheard. The log term alone asks for the mean level of a noise, 2.5 dB under the level of
+    its mean energy.
+
     Args:
         frame_lengths: samples a frame, one STFT each; hop is a quarter.
         log_weight: weight of the log term.
         convergence_weight: weight of the spectral convergence.
         floor: power added before the logarithm; 1e-10 is -100 dB under a full-scale sine.
+        band_weight: weight of the band term.
+        num_bands: mel bands from 0 Hz to half the sample rate.
+        band_range: dB.
+        sample_rate: Hz, for the mel scale.
 
     Reference: R. Yamamoto et al. (Parallel WaveGAN), ICASSP 2020, equations 5 to 7, with the root mean square
     of LSD in place of the mean absolute difference.
@@ -130,6 +155,10 @@ class MultiResolutionSTFT(keras.losses.Loss):
         log_weight: float = 1.0,
         convergence_weight: float = 1.0,
         floor: float = 1e-10,
+        band_weight: float = 0.0,
+        num_bands: int = 40,
+        band_range: float = 50.0,
+        sample_rate: int = 44100,
         name: str = "multi_resolution_stft",
         **kwargs,
     ):
@@ -138,6 +167,18 @@ class MultiResolutionSTFT(keras.losses.Loss):
         self.log_weight = log_weight
         self.convergence_weight = convergence_weight
         self.floor = floor
+        self.band_weight = band_weight
+        self.num_bands = num_bands
+        self.band_range = band_range
+        self.sample_rate = sample_rate
+        self._mel = _mel_bands(sample_rate, max(self.frame_lengths), num_bands) if band_weight else None
+
+    def _bands(self, power):
+        """Log energies of mel bands `(2 * batch, frames, bands)`, over a floor that follows `y_true`'s loudest."""
+        energy = ops.matmul(power, ops.convert_to_tensor(self._mel))
+        true = energy[: ops.shape(energy)[0] // 2]
+        least = 10.0 ** (-self.band_range / 10.0) * ops.max(true, axis=-1, keepdims=True) + self.floor
+        return ops.log10(energy + ops.concatenate([least, least], axis=0))
 
     def _power(self, signal, frame_length):
         """Power spectra `(batch * channels, frames, bins)`; a full-scale sine peaks at about 1."""
@@ -155,6 +196,11 @@ class MultiResolutionSTFT(keras.losses.Loss):
             power = self._power(both, frame_length)
             bins = frame_length // 2 + 1
             log = ops.reshape(ops.log10(power + self.floor), (2 * batch, -1, bins))
+            if self.band_weight and frame_length == max(self.frame_lengths):
+                bands = self._bands(ops.reshape(power, (2 * batch, -1, bins)))
+                difference = ops.mean(ops.abs(bands[:batch] - bands[batch:]), axis=(1, 2))
+                # Not averaged over the STFTs: it is of one of them.
+                total = total + len(self.frame_lengths) * self.band_weight * difference
             power = ops.reshape(power, (2 * batch, -1))
             # The tiny term keeps the gradient of the square root finite on empty bins.
             magnitude = ops.sqrt(power + 1e-14)
@@ -174,6 +220,10 @@ class MultiResolutionSTFT(keras.losses.Loss):
             "log_weight": self.log_weight,
             "convergence_weight": self.convergence_weight,
             "floor": self.floor,
+            "band_weight": self.band_weight,
+            "num_bands": self.num_bands,
+            "band_range": self.band_range,
+            "sample_rate": self.sample_rate,
         }
 
 

@@ -31,7 +31,7 @@ or, in Python, `keras_audiosr.load_runner(folder).run(lossy)`, with `lossy` an a
 A window has {window_length} samples, of which {context} on each side are context: the samples between do not
 depend on where windows begin. `model.tflite` (signature `lossy` -> `restored`, batch 1) and the SavedModel `1/`
 (signature `serving_default`, any batch) were compared with the Keras model on export; largest difference: {worst}.
-
+{device}
 ## Figures
 
 {figures}
@@ -47,8 +47,35 @@ depend on where windows begin. `model.tflite` (signature `lossy` -> `restored`, 
 {files}
 """
 
+STREAMING = """
+For players, `step(lossy, state) -> (restored, state)`, batch 1, state zero at first:
+
+| file | samples a step | output lags by | heard after | silence first | state |
+|---|---:|---:|---:|---:|---:|
+{rows}
+"""
+VARIANTS = """
+Smaller variants, their convolutions quantized and their Fourier transform not:
+
+| file | noise under what the model changes |
+|---|---:|
+{rows}
+"""
+
 NO_FIGURES = "Not measured for this export; `keras-audiosr evaluate` makes the table."
 NO_ATTRIBUTION = "Not recorded for this export. Before passing it on, add what its training data's licences ask for."
+
+
+_BEFORE = "\n## Training data, licences and attribution\n\n"
+_AFTER = "\n\n## Files\n"
+
+
+def attribution_of(card: str) -> str | None:
+    """What a model card says of training data, licences and authors; `None` when it says nothing."""
+    attribution = card.partition(_BEFORE)[2].rpartition(_AFTER)[0]
+    if attribution in ("", NO_ATTRIBUTION):
+        return None
+    return "\n".join(line.removeprefix("##") for line in attribution.splitlines())
 
 
 def model_card(metadata: dict, table: EvaluationTable | None, attribution: str | None) -> str:
@@ -67,9 +94,25 @@ def model_card(metadata: dict, table: EvaluationTable | None, attribution: str |
         **{key: metadata[key] for key in ("name", "version", "parameters", "sample_rate", "window_length", "context")},
         worst=", ".join(f"{name} {value:.1e}" for name, value in metadata["worst_difference"].items()),
         figures=NO_FIGURES if table is None else table.to_markdown().strip(),
+        device=_streaming(metadata) + _variants(metadata),
         attribution=_below_heading(attribution or NO_ATTRIBUTION),
         files="\n".join(files),
     )
+
+
+def _streaming(metadata: dict) -> str:
+    rows = [
+        f"| {name} | {entry['hop_length']} | {entry['latency']} samples | {entry['algorithmic_latency_ms']} ms |"
+        f" {entry['warm_up']} samples | {entry['state_bytes']:,} bytes |"
+        for name, entry in metadata.get("streaming", {}).items()
+    ]
+    return STREAMING.format(rows="\n".join(rows)) if rows else ""
+
+
+def _variants(metadata: dict) -> str:
+    entries = metadata.get("variants", {}).items()
+    rows = [f"| {name} | {entry['correction_snr']} dB |" for name, entry in entries]
+    return VARIANTS.format(rows="\n".join(rows)) if rows else ""
 
 
 def _below_heading(text: str) -> str:

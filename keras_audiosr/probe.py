@@ -69,20 +69,24 @@ def probe(path: str | os.PathLike[str]) -> ProbeReport:
     >>> probe("song.mp3").worth  # doctest: +SKIP
     'yes'
     """
+    import numpy as np
+
     from .audio import files
+    from .audio.scan import find_faults
     from .audio.tags import read_tags
     from .audio.verdict import Verdict, judge, meter_blocks
     from .library.record import RESTORED_BY
-    from .library.song import cut_short
 
     path = Path(path)
     info = files.probe(path)
-    length = 0
+    length, finite = 0, True
+    complaints: list[str] = []
 
     def counted():
-        nonlocal length
-        for block in files.read_blocks(path, info, _BLOCK_LENGTH):
+        nonlocal length, finite
+        for block in files.read_blocks(path, info, _BLOCK_LENGTH, complaints=complaints):
             length += len(block)
+            finite = finite and bool(np.isfinite(block).all())
             yield block
 
     meter = meter_blocks(counted(), info.sample_rate)
@@ -91,7 +95,8 @@ def probe(path: str | os.PathLike[str]) -> ProbeReport:
     if restored_by:
         verdict = Verdict("lossy", f"restored from a lossy file by {restored_by[0]}", "no", "restored already")
     duration = length / info.sample_rate
-    cut = cut_short(path, info.duration, duration)
+    warnings = [find_faults(path, info, duration, complaints)]
+    warnings += [] if finite else [f"{path} has samples that are NaN or infinity; mend it where it was made"]
     return ProbeReport(
         path=path,
         codec=info.codec,
@@ -103,7 +108,7 @@ def probe(path: str | os.PathLike[str]) -> ProbeReport:
         duration=duration,
         cutoff=meter.cutoff() if meter.conclusive() else None,
         **dataclasses.asdict(verdict),
-        warnings=(cut,) if cut else (),
+        warnings=tuple(filter(None, warnings)),
     )
 
 

@@ -37,6 +37,7 @@ def restore(
     model: "_StrPath | Server | Runner | None" = None,
     sample_rate: int | None = None,
     strength: float = 1.0,
+    trust: bool = False,
 ) -> "np.ndarray": ...
 
 
@@ -57,6 +58,7 @@ def restore(
     force: bool = False,
     strict: bool = False,
     dry_run: bool = False,
+    trust: bool = False,
 ) -> RestoreReport: ...
 
 
@@ -76,6 +78,7 @@ def restore(
     force=False,
     strict=False,
     dry_run=False,
+    trust=False,
     sample_rate=None,
 ):
     """Restores music: files, folders, or an array.
@@ -111,6 +114,7 @@ def restore(
         force: whether lossless and already restored files are restored too.
         strict: whether a file that holds less or more than it declares is a failure; else it is a warning.
         dry_run: whether to stop at saying what would be done.
+        trust: whether a SavedModel that did not come with this package may be run, as the program that it is.
         sample_rate: Hz of an array; the model's own when `None`.
 
     Returns:
@@ -131,7 +135,7 @@ def restore(
     if hasattr(inputs, "__array__"):
         if out is not None:
             raise UsageError(f"an array is returned, not written; received out={str(out)!r}; leave it out")
-        return _restore_array(inputs, model, sample_rate, strength)
+        return _restore_array(inputs, model, sample_rate, strength, trust)
     if sample_rate is not None:
         raise UsageError(f"files know their sample rate; received sample_rate={sample_rate}; give rate for another")
 
@@ -155,14 +159,14 @@ def restore(
         dry_run=dry_run,
     )
     report = RestoreReport()
-    for outcome in restore_each(plan, model, settings, jobs):
+    for outcome in restore_each(plan, model, settings, jobs, trust):
         if isinstance(outcome, FailedFile) and single:
             raise outcome.error
         report.add(outcome)
     return report
 
 
-def _restore_array(audio, model, sample_rate: int | None, strength: float) -> "np.ndarray":
+def _restore_array(audio, model, sample_rate: int | None, strength: float, trust: bool) -> "np.ndarray":
     import numpy as np
 
     from .audio.blend import Blend, channel_strengths
@@ -178,7 +182,7 @@ def _restore_array(audio, model, sample_rate: int | None, strength: float) -> "n
         raise UsageError("samples must be finite; received NaN or infinity; mend them where they were made")
     lossy = audio if audio.ndim == 2 else audio[:, None]
     channels = lossy.shape[1]
-    (runner,) = load_runners(model)
+    (runner,) = load_runners(model, trust=trust)
     blend = Blend(runner.processor(channels, sample_rate), channel_strengths(channels, strength))
     restored = list(process_blocks(blend, [lossy]))
     return (np.concatenate(restored) if restored else lossy.copy()).reshape(audio.shape)
@@ -196,6 +200,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("-o", "--out", help="output file (its suffix is the format), folder, or - for a pipe; else beside the input")
     add("-r", "--recursive", action="store_true", help="folders below the folders too")
     add("--model", help="preset, exported model, run folder or .keras file; else the bundled preset")
+    trust_help = "run a SavedModel that did not come with this package: it is a program, trust who made it"
+    add("--trust-saved-model", action="store_true", help=trust_help)
     add("--strength", type=float, default=1.0, help="share of the correction, 0 to 1 (default 1)")
     add("--format", default="flac", help="flac (default), wav, aiff, m4a (ALAC), wv or mp3")
     add("--subtype", help="PCM_16 (dithered), PCM_24 (default) or, in WAV and AIFF, FLOAT")
@@ -240,8 +246,11 @@ def run(args: argparse.Namespace) -> int:
             strict=args.strict,
             dry_run=args.dry_run,
         )
-        reporter = Reporter(args.json, several=not single, piped=piped)
-        with contextlib.closing(restore_each(plan, model, settings, args.jobs)) as outcomes:
+        # Who piped a song knows nothing of the files that stand in for it.
+        names = dict.fromkeys(set(inputs) - set(args.inputs), "standard input")
+        names |= {str(out): "standard output"} if piped else {}
+        reporter = Reporter(args.json, several=not single, piped=piped, names=names)
+        with contextlib.closing(restore_each(plan, model, settings, args.jobs, args.trust_saved_model)) as outcomes:
             for outcome in outcomes:
                 reporter.say(outcome)
                 if isinstance(outcome, FailedFile):
@@ -249,7 +258,7 @@ def run(args: argparse.Namespace) -> int:
                 elif isinstance(outcome, SkippedFile) and piped:
                     # Who waits at the end of a pipe gets the song as it is, in the format asked for.
                     as_it_is = dataclasses.replace(settings, strength=0.0, force=True)
-                    for passed_on in restore_each(plan, model, as_it_is):
+                    for passed_on in restore_each(plan, model, as_it_is, trust=args.trust_saved_model):
                         reporter.say(passed_on)
         reporter.summary()
     if not codes:

@@ -1,6 +1,7 @@
 """Work on many items side by side, in threads that an interrupt ends soon."""
 
 import concurrent.futures
+import os
 import threading
 from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
@@ -10,6 +11,13 @@ Result = TypeVar("Result")
 
 # Seconds that a signal may go unheard.
 _PATIENCE = 0.2
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def side_by_side(

@@ -4,28 +4,15 @@ import argparse
 import functools
 import hashlib
 import json
-import platform
 import sys
-from importlib import metadata
 from pathlib import Path
 
 from .errors import AudioSRError, UsageError
 from .presets import DEFAULT_PRESET, load_preset
+from .versions import versions
 
 # Clips that TensorBoard plays after every epoch.
 _NUM_CLIPS = 4
-
-
-def _versions() -> dict[str, str]:
-    names = ("tensorflow", "keras", "numpy", "soundfile", "keras_audiosr")
-    found = {"python": platform.python_version()}
-    for name in names:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            # The CPU build has another name; a checkout on the path has none.
-            found[name] = getattr(sys.modules.get(name), "__version__", "unknown")
-    return found
 
 
 def _claim(out: Path, arguments: dict) -> None:
@@ -37,10 +24,11 @@ def _claim(out: Path, arguments: dict) -> None:
         if out.is_dir() and any(out.iterdir()):
             raise UsageError(f"a run needs an empty folder or its own; {out} holds other files; name another folder")
         out.mkdir(parents=True, exist_ok=True)
-        write_json(record, {"arguments": arguments, "versions": _versions()})
+        write_json(record, {"arguments": arguments, "versions": versions()})
         return
     before = json.loads(record.read_text("utf-8"))["arguments"]
-    changed = sorted(key for key in arguments if before.get(key) != arguments[key])
+    keys = arguments.keys() | before.keys()
+    changed = sorted(key for key in keys if before.get(key) != arguments.get(key))
     if changed:
         raise UsageError(
             f"a run resumes with the arguments and the corpus it began with; {out} differs in"
@@ -65,16 +53,18 @@ def train(
     strategy: str | None = None,
     data_service: str | None = None,
     windows=None,
+    initial_weights=None,
     verbose: int = 0,
 ) -> dict:
     """Trains a preset's network on a manifest's pairs with `compile` and `fit`.
 
     Windows come from the albums of the `"train"` split; the checkpoint with the
     lowest loss on the `"validation"` split is kept. The run's folder holds
-    `best.keras`, `preset.json`, `run.json` (arguments, seed, versions, corpus
-    hash), `history.csv`, `history.json`, `tensorboard/` (with audio and
-    spectrograms of fixed clips) and `state/`. Called again on the same folder it
-    resumes; the weights are those of a run that was never interrupted.
+    `best.keras` (and its SHA-256, once the run has ended), `preset.json`,
+    `run.json` (arguments, seed, versions, hash of the manifest), `corpus.json`
+    (hashes of the music), `history.csv`, `history.json`, `tensorboard/` (with
+    audio and spectrograms of fixed clips) and `state/`. Called again on the same
+    folder it resumes; the weights are those of a run that was never interrupted.
 
     Args:
         preset: name of a preset, or path of a preset's JSON file.
@@ -88,13 +78,17 @@ def train(
         data_service: address of a tf.data service's dispatcher, `grpc://HOST:PORT`, whose workers prepare the windows.
         windows: folder of training windows that `window` wrote of the same manifest; for `data_service`. Its path
             must hold for the service's workers too.
+        initial_weights: what `runners.load_model` takes (a run, a checkpoint, an exported model, or the name of a
+            preset with bundled weights) to begin with: a shorter way on your own albums. Its arrays must have the
+            shapes of the preset's; what has no arrays of its own, such as `lookahead`, may differ.
         verbose: as in `keras.Model.fit`.
 
     Returns:
         `{"best": path of best.keras, "history": list of one dict an epoch}`.
 
     Raises:
-        UsageError: the preset is unknown, the folder belongs to another run, or `strategy` cannot be had.
+        UsageError: the preset is unknown, the folder belongs to another run or to one on other music, or `strategy`
+            cannot be had.
         ManifestError: the manifest, or the windows, do not fit the preset.
         AudioSRError: the loss became NaN, the folder cannot be written, or another worker is lost.
     """
@@ -112,25 +106,35 @@ def train(
         )
     settings["training"] = training
     from .datasets import Pair, read_manifest
+    from .datasets.fingerprint import hold_to_corpus
 
-    num_pairs = len(read_manifest(manifest, Pair))
+    pairs = read_manifest(manifest, Pair)
     corpus = hashlib.sha256(manifest.read_bytes()).hexdigest()
     # Through JSON, so that a resumed run compares like with like.
     arguments = json.loads(json.dumps({"preset": settings, "corpus_sha256": corpus, "seed": seed}))
+    weights = None
+    if initial_weights is not None:
+        from .runners import load_model
+
+        weights = load_model(initial_weights).get_weights()
+        arguments["initial_weights_sha256"] = hashlib.sha256(b"".join(w.tobytes() for w in weights)).hexdigest()
     try:
         if strategy is None or _keeps_the_folder(strategy):
             _claim(out, arguments)
         ended = out / "history.json"
         if ended.is_file():
             return {"best": out / "best.keras", "history": json.loads(ended.read_text("utf-8"))}
-        return _fit(settings, manifest, out, seed, verbose, num_pairs, strategy, data_service, windows)
+        if strategy is None or _keeps_the_folder(strategy):
+            names = [name for pair in pairs for name in (pair.lossless, pair.lossy)]
+            hold_to_corpus(out / "corpus.json", manifest.parent, names)
+        return _fit(settings, manifest, out, seed, verbose, len(pairs), strategy, data_service, windows, weights)
     except OSError as error:
         raise AudioSRError(f"the run's folder must be writable; {out}: {error}; check its rights and space") from error
 
 
 def _fit(
     settings: dict, manifest: Path, out: Path, seed: int, verbose: int, num_pairs: int,
-    strategy_name: str | None, data_service: str | None, windows,
+    strategy_name: str | None, data_service: str | None, windows, weights,
 ) -> dict:  # fmt: skip
     import keras
     import tensorflow as tf
@@ -142,6 +146,7 @@ def _fit(
     from .metrics import LSD, SNR
     from .models import build_model
     from .optimizers import build_optimizer
+    from .runners.checkpoint import write_checksum
 
     training, data = settings["training"], settings["data"]
     steps = training["steps_per_epoch"]
@@ -158,6 +163,8 @@ def _fit(
     keras.mixed_precision.set_global_policy(training["dtype_policy"])
     with strategy.scope():
         model = build_model(settings["model"]["architecture"], **settings["model"]["config"])
+        if weights is not None:
+            _begin_with(model, weights)
         model.compile(
             optimizer=build_optimizer(training["optimizer"], training["epochs"] * steps, replicas),
             loss=build_loss(training["loss"]),
@@ -224,8 +231,21 @@ def _fit(
             callbacks=callbacks,
             verbose=verbose,
         )
+        if best.path.is_file():
+            write_checksum(best.path)
         write_json(folder / "history.json", resume.history)
     return {"best": out / "best.keras", "history": resume.history}
+
+
+def _begin_with(model, weights: list) -> None:
+    """Gives a new network the weights of another one."""
+    shapes = [tuple(weight.shape) for weight in model.weights], [weight.shape for weight in weights]
+    if shapes[0] != shapes[1]:
+        raise UsageError(
+            f"initial weights must fit the preset's network; it has {len(shapes[0])} arrays, they are {len(shapes[1])},"
+            " or their shapes differ; take weights of a network of the same sizes"
+        )
+    model.set_weights(weights)
 
 
 def _truncate(log: Path, epochs: int) -> None:
@@ -243,6 +263,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=int, help="instead of the preset's")
     parser.add_argument("--steps-per-epoch", type=int, help="instead of the preset's")
     parser.add_argument("--seed", type=int, default=0, help="of weights, order and augmentation (default: 0)")
+    initial_help = "a run, checkpoint, exported model or preset with weights to begin with"
+    parser.add_argument("--initial-weights", metavar="MODEL", help=initial_help)
     strategy_help = "train on all devices of this machine, or on the machines in TF_CONFIG (docs/scale_out.md)"
     parser.add_argument("--strategy", choices=("mirrored", "multi_worker"), help=strategy_help)
     service_help = "dispatcher of a tf.data service that prepares the windows (docs/scale_out.md)"
@@ -263,6 +285,7 @@ def run(args: argparse.Namespace) -> int:
         strategy=args.strategy,
         data_service=args.data_service,
         windows=args.windows,
+        initial_weights=args.initial_weights,
         verbose=1 if interactive else 2,
     )
     best = min(result["history"], key=lambda entry: entry["val_loss"])

@@ -1,5 +1,6 @@
-"""Fixtures every test shares: small albums of music-like tones, made on the spot."""
+"""Fixtures every test shares: small albums of music-like tones, made on the spot; and the worst differences seen."""
 
+import equivalence
 import numpy as np
 import pytest
 import soundfile
@@ -41,3 +42,26 @@ def shelf(tmp_path_factory):
             samples = music(seed=10 * album + track)
             soundfile.write(folder / f"0{track + 1} Song.flac", samples, 44100, subtype="PCM_16")
     return root
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item):
+    try:
+        return (yield)
+    finally:
+        if item.nodeid in equivalence.worst:
+            item.user_properties.append(("worst", equivalence.worst[item.nodeid]))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """The worst case of each equivalence, over all parameters of its test."""
+    tests: dict[str, tuple[float, float]] = {}
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        for name, value in getattr(report, "user_properties", ()):
+            if name == "worst" and report.when == "call":
+                test = report.nodeid.partition("[")[0].removeprefix("tests/")
+                tests[test] = max(tests.get(test, (-1.0, 0.0)), tuple(value))
+    if tests:
+        terminalreporter.section("worst differences seen, and what is allowed")
+        for test, (difference, tolerance) in sorted(tests.items()):
+            terminalreporter.write_line(f"{difference:8.1e} of {tolerance:7.1e}  {test}")

@@ -130,7 +130,7 @@ def test_from_preset_builds_a_new_network():
     [
         (lambda: keras_audiosr.load_model("nowhere"), ArtifactError, "received 'nowhere', none of them"),
         (lambda: keras_audiosr.load_model(tiny_export()), ArtifactError, "names none"),
-        (lambda: keras_audiosr.from_preset("paired"), UsageError, "did you mean 'paired_resnet_frame_44k'"),
+        (lambda: keras_audiosr.from_preset("paired_frame"), UsageError, "did you mean 'paired_resnet_frame_44k'"),
         (lambda: keras_audiosr.from_preset(PRESET, filters=8), UsageError, "add load_weights=False"),
         (lambda: keras_audiosr.from_preset("paired_resnet_sample_44k"), ArtifactError, "has none"),
         (lambda: keras_audiosr.from_preset(PRESET, load_weights=False, wheels=4), UsageError, "cannot be built"),

@@ -15,19 +15,20 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 # A module may import from its own level's folder and from lower levels.
 LEVELS = [
     {"errors"},
-    {"audio", "layers", "metrics", "optimizers", "callbacks", "presets", "tables", "child", "threads", "beam"},
-    {"codecs", "losses", "models", "visqol", "figures", "listening_page"},
+    {"audio", "layers", "metrics", "optimizers", "callbacks", "presets", "tables", "child", "threads", "pace", "beam"}
+    | {"versions"},
+    {"codecs", "losses", "models", "streaming", "visqol", "figures", "listening_page"},
     {"datasets", "serving"},
     {"runners"},
-    {"conversion", "model_card", "library", "distribution"},  # the parts of export, restore and train
-    {"rip", "encode", "window", "train", "evaluate", "export", "probe", "restore", "serve", "report"},
+    {"conversion", "quantization", "model_card", "library", "distribution"},  # the parts of export, restore and train
+    {"rip", "encode", "window", "train", "evaluate", "export", "probe", "restore", "play", "serve", "report"},
     {"cli"},
     {"__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 NO_TENSORFLOW = {"errors", "audio", "layers", "losses", "metrics", "optimizers", "presets", "codecs", "models"} | {
     "child", "serve", "visqol", "figures", "library", "listening_page", "rip", "encode", "probe", "restore", "report",
-    "beam", "cli", "__init__", "__main__",
+    "streaming", "play", "pace", "beam", "versions", "cli", "__init__", "__main__",
 }  # fmt: skip
 
 
@@ -77,7 +78,7 @@ def test_every_package_is_in_the_wheel():
 
 
 @pytest.mark.parametrize(
-    "verb", ["rip", "encode", "probe", "restore", "report", "evaluate", "train", "export", "window"]
+    "verb", ["rip", "encode", "probe", "restore", "play", "report", "evaluate", "train", "export", "window"]
 )
 def test_verbs_are_cheap_to_import(verb):
     code = f"import sys, keras_audiosr.{verb}; print([m for m in ('tensorflow', 'keras', 'scipy') if m in sys.modules])"

@@ -95,6 +95,11 @@ def test_one_pass_holds_every_window_once(windows):
     assert found == set(keys(expected))
 
 
+def test_windows_with_nothing_to_restore(windows):
+    lossy, lossless = next(build_window_stream(windows, batch_size=64, lossless_share=1.0).as_numpy_iterator())
+    np.testing.assert_array_equal(lossy, lossless)
+
+
 def test_both_sides_get_the_same_gain_and_sign(windows):
     plain = {lossy.tobytes(): lossless for lossy, lossless in read_records(windows, 1).as_numpy_iterator()}
     lossy, lossless = next(

@@ -93,6 +93,19 @@ def test_modes_of_mp3_are_twins_of_their_own(shelf):
     assert encode(shelf / "tracks.jsonl", shelf, codecs).kept == 9
 
 
+def test_each_track_draws_its_own_codecs(shelf, tmp_path):
+    codecs = [f"lowpass@{cutoff}k" for cutoff in (4, 6, 8, 10, 12)]
+    report = encode(shelf / "tracks.jsonl", tmp_path / "out", codecs, draw=2)
+    drawn: dict = {}
+    for pair in read_manifest(report.manifest, Pair):
+        drawn.setdefault(pair.lossless, set()).add(pair.codec)
+    assert report.made == 6 and all(len(codecs) == 2 for codecs in drawn.values())
+    assert len({frozenset(codecs) for codecs in drawn.values()}) > 1
+    # The lot does not depend on the order of the codecs, nor on what else lies on the shelf.
+    again = encode(shelf / "tracks.jsonl", tmp_path / "out", codecs[::-1], draw=2)
+    assert (again.made, again.kept) == (0, 6)
+
+
 def test_running_again_makes_only_what_is_missing(shelf):
     encode(shelf / "tracks.jsonl", shelf, ["mp3@64k"])
     before = stamps(shelf)
@@ -240,6 +253,7 @@ def test_rejected_twin_inside_the_output_stays(shelf):
         ({}, "a codec or a folder of twins"),
         ({"codecs": ["mp3@63k"]}, "'mp3@64k'"),
         ({"codecs": ["mp3@64k"], "jobs": 0}, "at least 1"),
+        ({"codecs": ["mp3@64k"], "draw": 2}, "number of codecs, 1"),
         ({"twins": "nowhere"}, "is a folder"),
         ({"twins": "."}, "folder of its own"),
     ],

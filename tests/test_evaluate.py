@@ -237,7 +237,7 @@ def test_rows_go_from_the_smaller_file_to_the_larger():
 
 def test_command_line_prints_the_table_alone(manifest, run_folder, capsys):
     args = {"manifest": str(manifest), "what": str(run_folder), "out": None, "codec": ["lowpass@12k"]}
-    assert run(types.SimpleNamespace(**args, visqol=False, no_figure=False, jobs=1)) == 0
+    assert run(types.SimpleNamespace(**args, visqol=False, no_figure=False, jobs=1, trust_saved_model=False)) == 0
     assert capsys.readouterr().out == evaluate(manifest, run_folder, codecs=["lowpass@12k"]).to_markdown()
 
 

@@ -97,6 +97,17 @@ def test_gain_and_fill_do_what_the_formula_says():
     np.testing.assert_allclose(new_imag, 0.8 * gain - added * 0.8, rtol=1e-5)
 
 
+def test_gate_scales_the_whole_correction():
+    generator = np.random.default_rng(5)
+    real, imag = generator.standard_normal((2, 1, 3, 8)).astype("float32")
+    answer = generator.standard_normal((1, 3, 32)).astype("float32")
+    layer = SpectralGainAndFill()
+    whole = as_numpy(layer(real, imag, answer))
+    opening = np.array([[[0.0], [0.25], [1.0]]], "float32")
+    for before, full, gated in zip((real, imag), whole, as_numpy(layer(real, imag, answer, opening)), strict=True):
+        np.testing.assert_allclose(gated, before + opening * (full - before), atol=1e-5)
+
+
 @pytest.mark.parametrize("batch_normalization", [True, False])
 def test_residual_unit_is_its_equation(batch_normalization):
     unit = ResidualUnit(4, 3, batch_normalization)

@@ -91,6 +91,17 @@ def test_spectral_convergence_does_not_explode_on_near_silence():
     assert value(losses.MultiResolutionSTFT(log_weight=0.0), quiet, y_pred) < 20.0
 
 
+def test_band_term_asks_for_the_energy_of_noise_and_hides_what_loud_bands_cover():
+    generator = np.random.default_rng(2)
+    y_true, other = (0.1 * generator.standard_normal((2, 16384, 1)).astype("float32") for _ in range(2))
+    bands = losses.MultiResolutionSTFT(log_weight=0.0, convergence_weight=0.0, band_weight=1.0)
+    levels = {gain: value(bands, y_true, gain * other) for gain in (0.7, 1.0, 1.4)}
+    assert levels[1.0] < 0.6 * min(levels[0.7], levels[1.4])
+    # A tone 50 dB and more above the noise: whether the noise is there no longer matters.
+    tone = np.sin(2 * np.pi * 1000 * np.arange(16384) / 44100)[:, None] * np.ones((2, 1, 1), "float32")
+    assert value(bands, tone + 1e-4 * y_true, tone) < 0.02 < value(bands, tone + y_true, tone)
+
+
 def test_weighted_sum(pair):
     terms = [{"name": "l1", "weight": 2.0}, {"name": "charbonnier", "weight": 3.0, "config": {"epsilon": 0.1}}]
     total = losses.build_loss(terms)
@@ -112,3 +123,13 @@ def test_feature_statistics_ask_for_the_kind_of_noise_not_for_its_samples():
     # Another noise of the same level is nearer than the same noise 3 dB down, which any waveform loss prefers.
     assert value(loss, y_true, other) < 0.5 * value(loss, y_true, 0.7 * y_true)
     assert value(losses.L2(), y_true, other) > 10 * value(losses.L2(), y_true, 0.7 * y_true)
+
+
+def test_beyond_its_ceiling_snr_earns_nothing(pair):
+    y_true, _ = pair
+    # 60 and 77 dB (its floor is silence).
+    small, smaller = 1.001 * y_true, 1.0001 * y_true
+    plain, capped = losses.NegativeSNR(), losses.NegativeSNR(ceiling=50.0)
+    assert value(plain, y_true, small) - value(plain, y_true, smaller) > 15.0
+    assert 0.0 <= value(capped, y_true, small) - value(capped, y_true, smaller) < 0.5
+    assert abs(value(capped, y_true, 0.9 * y_true) + 20.0) < 0.01

@@ -12,9 +12,8 @@ CONVERT = """
 import json, sys, tempfile
 from pathlib import Path
 import numpy as np, keras
-from keras_audiosr.conversion import write_artifacts, worst_differences
+from keras_audiosr.conversion import write_artifacts, write_metadata, worst_differences
 from keras_audiosr.models import build_model
-from keras_audiosr.runners.base import Runner
 from keras_audiosr.runners.keras import KerasRunner
 for name, (architecture, config) in json.loads(sys.argv[1]).items():
     print(name, flush=True)
@@ -30,13 +29,11 @@ for name, (architecture, config) in json.loads(sys.argv[1]).items():
                   "model": {}, "data": {}, "training": {}, "export": {"window_length": 1024}}
         (folder / "preset.json").write_text(json.dumps(preset))
         runner = KerasRunner(folder / "best.keras")
-        write_artifacts(runner, folder)
-        metadata = {"name": name, "sample_rate": 44100, "window_length": 1024, "context": 256, "hop_length": 64}
-        content = (folder / "model.tflite").read_bytes()
-        import hashlib
-        files = {"model.tflite": {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}}
-        (folder / "metadata.json").write_text(json.dumps({**metadata, "files": files}))
-        worst = worst_differences(runner, folder)
+        exported = folder / "exported"
+        exported.mkdir()
+        write_artifacts(runner, exported)
+        write_metadata(runner, exported)
+        worst = worst_differences(runner, exported)
     print(json.dumps(worst), flush=True)
 """
 

@@ -131,3 +131,48 @@ def test_a_small_shelf_has_an_album_to_validate_with(count):
 
 def test_one_album_is_for_training():
     assert split_albums(["Only"], 0) == {"Only": "train"}
+
+
+def test_links_cannot_leave_the_folder(tmp_path):
+    """A file or a folder that is a link: inside it is followed, outside it is refused, wherever it stands."""
+    shelf, outside = tmp_path / "shelf", tmp_path / "outside"
+    for folder in (shelf / "album", outside):
+        folder.mkdir(parents=True)
+        (folder / "song.flac").write_bytes(b"music")
+    (shelf / "again").symlink_to("album")
+    (shelf / "again.flac").symlink_to("album/song.flac")
+    (shelf / "away").symlink_to(outside)
+    (shelf / "away.flac").symlink_to(outside / "song.flac")
+    (shelf / "broken.flac").symlink_to(outside / "nothing.flac")
+    # The shelf itself may be reached by a link.
+    (tmp_path / "link").symlink_to(shelf)
+
+    def read(path, folder=shelf):
+        (shelf / "m.jsonl").write_text(json.dumps(dataclasses.asdict(TRACK) | {"lossless": path}))
+        return read_manifest(folder / "m.jsonl", Track)
+
+    for path in ("album/song.flac", "again/song.flac", "again.flac", "not/there.flac", "x" * 300):
+        assert read(path)[0].lossless == path
+        assert read(path, tmp_path / "link")
+    for path in (
+        "away/song.flac",
+        "away/x/y.flac",
+        "away.flac",
+        "broken.flac",
+        "again/../../outside/song.flac",
+        "a\0b",
+    ):
+        with pytest.raises(ManifestError, match="stay inside"):
+            read(path)
+
+
+def test_an_index_of_windows_names_plain_files(tmp_path):
+    from keras_audiosr.datasets.records import read_index
+
+    (tmp_path / "windows").mkdir()
+    (tmp_path / "secret").write_bytes(b"")
+    for name in ("../secret", str(tmp_path / "secret")):
+        index = {"format": 1, "windows": 1, "window_length": 2000, "shards": [{"name": name, "windows": 1}]}
+        (tmp_path / "windows" / "index.json").write_text(json.dumps(index))
+        with pytest.raises(ManifestError, match="no plain name"):
+            read_index(tmp_path / "windows")

@@ -152,6 +152,17 @@ def test_gain_and_polarity_are_random_and_the_same_on_both_sides(corpus):
     assert 0.35 < np.mean(factor > 0) < 0.65
 
 
+def test_a_share_of_the_windows_has_nothing_to_restore(corpus):
+    folder, _ = corpus
+    plain = {"window_length": 1000, "seed": 1}
+    lossy, lossless = collect(build_dataset(folder / "pairs.jsonl", **plain))
+    got_lossy, got_lossless = collect(build_dataset(folder / "pairs.jsonl", lossless_share=0.3, **plain))
+    np.testing.assert_array_equal(got_lossless, lossless)
+    whole = np.all(got_lossy == lossless, axis=1) & ~np.all(lossy == lossless, axis=1)
+    np.testing.assert_array_equal(got_lossy[~whole], lossy[~whole])
+    assert 0.2 < whole.mean() < 0.4
+
+
 def test_quiet_windows_are_skipped(tmp_path, make_music):
     pairs = make_pairs(tmp_path, make_music, albums=1)
     audio = make_music(2.0)
@@ -252,6 +263,7 @@ def test_decoders_give_the_same_windows(corpus):
         ({"hop_length": 0}, UsageError, "hop_length"),
         ({"batch_size": 0}, UsageError, "batch_size"),
         ({"gain": (0.0, -6.0)}, UsageError, "gain"),
+        ({"lossless_share": 1.5}, UsageError, "lossless_share is a share"),
         ({"decoder": "sox"}, UsageError, "decoder"),
     ],
 )
@@ -333,7 +345,7 @@ def test_a_process_leaves_while_files_are_being_decoded(corpus):
         [sys.executable, "-c", EXIT, str(folder / "long.jsonl")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,  # a busy machine takes one to import TensorFlow; a hang has no end
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -155,7 +155,7 @@ def test_json_lines(music, tmp_path, capsys):
     assert failed["exit_code"] == 1 and "broken.mp3" in failed["error"]
     assert summary["event"] == "summary"
     assert (summary["restored"], summary["skipped"], summary["failed"]) == (4, 1, 1)
-    assert summary["reasons"] == {"done": 0, "lossless": 1, "restored": 0}
+    assert summary["reasons"] == {"done": 0, "lossless": 1, "bitrate": 0, "restored": 0}
     # A path that is not UTF-8 survives.
     assert os.fsdecode(b"\xff.mp3") in {Path(event["source"]).name for event in events}
 

@@ -9,6 +9,7 @@ import pty
 import struct
 import subprocess
 import sys
+import tempfile
 import termios
 
 import numpy as np
@@ -41,7 +42,7 @@ def test_through_a_pipe(song, tmp_path, arguments):
     restore(song, tmp_path / "x.flac", tiny_export())
     code, music, said = run(*arguments, given=song.read_bytes())
     assert code == 0
-    assert said.count("\n") == 1 and "x real time" in said
+    assert said.count("\n") == 1 and said.startswith("standard output  1.5 s") and "x real time" in said
     restored, rate = soundfile.read(io.BytesIO(music))
     assert rate == 44100
     np.testing.assert_array_equal(restored, soundfile.read(tmp_path / "x.flac")[0])
@@ -60,7 +61,8 @@ def test_half_a_pipe(song, tmp_path):
 def test_a_lossless_song_passes_a_pipe_as_it_is(song):
     lossless = song.with_suffix(".wav").read_bytes()
     code, music, said = run("-", given=lossless)
-    assert code == 0 and "has nothing to restore" in said
+    assert code == 0 and "skipped: standard input has nothing to restore" in said
+    assert tempfile.gettempdir() not in said
     np.testing.assert_array_equal(soundfile.read(io.BytesIO(music))[0], soundfile.read(io.BytesIO(lossless))[0])
 
 
@@ -69,6 +71,7 @@ def test_a_pipe_gets_a_whole_song_or_nothing(given):
     code, music, said = run("-", given=given)
     assert (code, music) == (1, b"")
     assert said.count("\n") == 1 and said.startswith("keras-audiosr: error: ")
+    assert "standard input" in said and tempfile.gettempdir() not in said
 
 
 @pytest.mark.parametrize("arguments", [["-", "-"], ["-", "a.mp3", "-o", "-"], ["a.mp3", "b.mp3", "-o", "-"]])

@@ -7,9 +7,11 @@ import sys
 
 import numpy as np
 import pytest
-from tiny_model import tiny_export, tiny_run
+from equivalence import agree
+from tiny_model import HOP, tiny_export, tiny_run
 
 from keras_audiosr.errors import ArtifactError, UsageError
+from keras_audiosr.library import batch
 from keras_audiosr.runners import Runner, load_runner
 from keras_audiosr.runners.keras import KerasRunner
 from keras_audiosr.runners.litert import LiteRTRunner
@@ -25,31 +27,38 @@ def test_load_runner_chooses_by_what_the_path_holds():
     export, run = tiny_export(), tiny_run()
     assert isinstance(load_runner(export), LiteRTRunner)
     assert isinstance(load_runner(export / "model.tflite"), LiteRTRunner)
-    assert isinstance(load_runner(export / "1"), SavedModelRunner)
+    assert isinstance(load_runner(export / "1", trust=True), SavedModelRunner)
     assert isinstance(load_runner(run), KerasRunner)
     assert isinstance(load_runner(run / "best.keras"), KerasRunner)
 
 
 def test_every_runner_gives_the_same(make_music):
     audio = make_music(duration=1.0)
-    runners = [load_runner(path) for path in (tiny_run(), tiny_export() / "1", tiny_export())]
+    runners = [load_runner(path, trust=True) for path in (tiny_run(), tiny_export() / "1", tiny_export())]
     outputs = [runner.run(audio) for runner in runners]
     assert np.abs(outputs[0] - audio).max() > 1e-3  # the model does something
     for runner, output in zip(runners, outputs, strict=True):
         assert runner.name == "tiny"
         assert runner.sample_rate == 44100
-        assert output.shape == audio.shape
         assert output.dtype == np.float32
-        np.testing.assert_allclose(output, outputs[0], atol=1e-5, rtol=0)
+        agree(output, outputs[0], 1e-5, type(runner).__name__)
 
 
 def test_window_lengths_agree(make_music):
-    audio = make_music(duration=1.0, channels=1)
-    whole, *others = (
-        KerasRunner(tiny_run() / "best.keras", length).run(audio) for length in (65536, 4096, 1280, 32768)
-    )
-    for other in others:
-        np.testing.assert_allclose(other, whole, atol=1e-5, rtol=0)
+    """From a tenth of a second to a minute, over music that is longer than either."""
+    audio = np.tile(make_music(duration=3.1, channels=1), (21, 1))
+    lengths = [round(seconds * 44100 / HOP) * HOP for seconds in (60, 0.1, 0.3, 1, 3, 10, 30)]
+    whole, *others = (KerasRunner(tiny_run() / "best.keras", length).run(audio) for length in lengths)
+    assert np.abs(whole - audio).max() > 1e-3  # the model does something
+    for length, other in zip(lengths[1:], others, strict=True):
+        agree(other, whole, 1e-5, f"windows of {length} samples")
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_do_not_matter(make_music, threads):
+    audio = make_music(duration=1.0)
+    whole = LiteRTRunner(tiny_export()).run(audio)
+    agree(LiteRTRunner(tiny_export(), num_threads=threads).run(audio), whole, 1e-5, f"{threads} threads")
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 512, 4095, 4097])
@@ -172,3 +181,10 @@ def test_litert_needs_neither_tensorflow_nor_keras():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_cores_are_shared_out_among_the_songs(monkeypatch):
+    monkeypatch.setattr(batch.threads, "cores", lambda: 6)
+    monkeypatch.setattr(batch, "load_runner", lambda model, trust, num_threads: num_threads)
+    for jobs, expected in ((1, 4), (2, 3), (5, 1), (8, 1)):
+        assert batch.load_runners("a model", jobs) == jobs * [expected]

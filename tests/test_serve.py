@@ -295,7 +295,7 @@ def test_a_second_bundle_adds_a_version_and_keeps_the_rest(tmp_path, capsys):
     folder = copy_bundle(tmp_path / "bundle")
     (folder / "models.config").write_text((folder / "models.config").read_text() + "# mine\n")
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "SHA256SUMS"}
-    assert cli.main(["serve", "bundle", str(folder), "--model", str(tiny_export())]) == 0
+    assert cli.main(["serve", "bundle", str(folder), "--model", str(tiny_export()), "--trust-saved-model"]) == 0
     assert str(folder / "tiny" / "2") in capsys.readouterr().out
     for path, content in before.items():
         assert path.read_bytes() == content
@@ -308,14 +308,14 @@ def test_a_second_bundle_adds_a_version_and_keeps_the_rest(tmp_path, capsys):
 def test_what_is_there_is_not_replaced(tmp_path):
     folder = copy_bundle(tmp_path / "bundle")
     with pytest.raises(OutputExistsError, match="never replaced"):
-        bundle(folder, tiny_export(), version=1)
+        bundle(folder, tiny_export(), version=1, trust=True)
     shutil.move(folder / "tiny", folder / "other")
     with pytest.raises(OutputExistsError, match="serves one model"):
-        bundle(folder, tiny_export())
+        bundle(folder, tiny_export(), trust=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputExistsError, match="new or empty"):
-        bundle(tmp_path / "mine", tiny_export())
+        bundle(tmp_path / "mine", tiny_export(), trust=True)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
@@ -334,6 +334,11 @@ def test_what_cannot_be_bundled_leaves_nothing(tmp_path, capsys):
     (named / "metadata.json").write_text(json.dumps(metadata | {"name": 'a" b'}))
     with pytest.raises(ArtifactError, match="name has letters"):
         bundle(out, named)
+    (named / "metadata.json").write_text(json.dumps(metadata | {"name": ".."}))
+    with pytest.raises(ArtifactError, match="name has letters"):
+        bundle(out, named)
+    with pytest.raises(ArtifactError, match="--trust-saved-model"):
+        bundle(out, tiny_export())
     assert not out.exists()
     assert not list(tmp_path.glob(".*"))
 
@@ -343,7 +348,7 @@ def test_an_abort_of_the_child_is_one_error(tmp_path, monkeypatch):
     (tmp_path / "python").chmod(0o755)
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     with pytest.raises(ArtifactError, match=r"F Check failed: inside \(signal 6\)"):
-        bundle(tmp_path / "out", tiny_export())
+        bundle(tmp_path / "out", tiny_export(), trust=True)
     assert not (tmp_path / "out").exists()
 
 

@@ -1,5 +1,6 @@
 """tools/study.py from clips to tables, with tiny networks; and what its baselines do to sound."""
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -39,8 +40,105 @@ def test_smoke_run_trains_measures_and_resumes(tmp_path):
     before = weights.stat().st_mtime_ns
     again = run_study(tmp_path, "--smoke", "--only", *rows)
     assert again.returncode == 0
-    assert "evaluate" not in again.stdout.split("###")[0]
+    assert again.stdout.startswith("###")
     assert weights.stat().st_mtime_ns == before
+
+    # Another machine: the records are there, WORK is empty.
+    out, work = tmp_path / "study", tmp_path / "elsewhere"
+    records = {path.name: path.read_bytes() for path in (out / "rows").iterdir()}
+    assert set(records) == {"unprocessed.json", *(f"{row}.json" for row in rows)}
+    for name, record in records.items():
+        assert len(record) < 60_000, name
+        assert str(tmp_path).encode() not in record, f"{name} holds a path of this machine"
+    document = {name: (out / name).read_bytes() for name in ("results.json", "table.md")}
+    for path in out.glob("*.*"):
+        path.unlink()
+    rebuilt = run_study(work, "--smoke", "--out", out, "--only", *rows)
+    assert rebuilt.returncode == 0, rebuilt.stderr[-2000:]
+    assert {path.name for path in work.iterdir()} == {"corpus"}, "something was encoded or trained"
+    assert {name: (out / name).read_bytes() for name in document} == document
+    assert {path.name: path.read_bytes() for path in (out / "rows").iterdir()} == records
+    assert (out / "curves.png").is_file() and (out / "spectra.png").is_file()
+
+    other = run_study(work, "--smoke", "--out", out, "--minutes", 7, "--only", rows[0])
+    assert other.returncode == 2
+    last = other.stderr.splitlines()[-1]
+    assert "minutes (30.0, now 7.0)" in last and f"{rows[0]}.json" in last and "remove" in last
+    assert {path.name: path.read_bytes() for path in (out / "rows").iterdir()} == records
+
+
+def test_a_row_that_fails_is_named_and_the_others_are_measured(tmp_path):
+    pytest.importorskip("tensorflow")
+    good, bad = "paired_resnet_frame", "audio_unet_half_rate"
+    (tmp_path / "rows" / bad).mkdir(parents=True)
+    (tmp_path / "rows" / bad / "preset.json").write_text("{}")
+    done = run_study(tmp_path, "--smoke", "--only", good, bad)
+    assert done.returncode == 1
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"{bad} failed; ") and last.endswith("log.txt") and "preset" in last
+    results = json.loads((tmp_path / "study" / "results.json").read_text())
+    assert [row["name"] for row in results] == [good]
+
+
+def test_a_record_is_held_to_all_it_was_made_under(tmp_path):
+    pytest.importorskip("tensorflow")
+    from study_parts.records import Study, claim
+
+    from keras_audiosr.errors import UsageError
+
+    made = Study(tmp_path, 30.0, False, "0" * 64)
+    made.save("vdsr", {"files": []})
+    made.save("copy_up", {"files": []})
+    assert list(made.load()) == ["vdsr", "copy_up"]
+    # Minutes of training are nothing to a baseline.
+    with pytest.raises(UsageError, match=r"rows vdsr\.json: minutes \(30\.0, now 1\.0\); remove"):
+        dataclasses.replace(made, minutes=1.0).load()
+    for other in ({"smoke": True}, {"music": "1" * 64}):
+        with pytest.raises(UsageError, match=r"copy_up\.json: .*" + next(iter(other))):
+            dataclasses.replace(made, **other).load()
+    record = json.loads(made.path("vdsr").read_text())
+    record["conditions"]["preset"]["model"]["config"]["num_layers"] = 19
+    made.path("vdsr").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match=r"preset\.model\.config\.num_layers \(19, now 20\)"):
+        made.load()
+    made.path("vdsr").write_text("{")
+    with pytest.raises(UsageError, match=r"vdsr\.json"):
+        made.load()
+
+    folder = tmp_path / "work"
+    for _ in range(2):
+        claim(folder, made.conditions("vdsr"))
+    with pytest.raises(UsageError, match=r"work: minutes \(30\.0, now 1\.0\); remove"):
+        claim(folder, dataclasses.replace(made, minutes=1.0).conditions("vdsr"))
+
+
+def test_average_spectrum_has_a_sine_at_its_place_and_level():
+    from study_parts.spectra import average_spectrum
+
+    time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    # In the middle of a point: the three bins of the window's main lobe, 1 + 2 / 4 in power, fall into one of four.
+    spectrum = average_spectrum(np.sin(2 * np.pi * 401 * SAMPLE_RATE / 2048 * time)[:, None], SAMPLE_RATE)
+    level = np.array(spectrum["level"])
+    assert level.shape == (256,)
+    assert abs(spectrum["first"] + spectrum["step"] * level.argmax() - 401 * SAMPLE_RATE / 2048) < spectrum["step"]
+    assert abs(level.max() - 10 * np.log10(1.5 / 4)) < 0.1
+    assert np.delete(level, level.argmax()).max() < -60
+
+
+def test_low_rate_pairs_are_a_manifest_of_their_own(tmp_path, make_music):
+    from study_parts.baselines import low_rate_pairs
+
+    from keras_audiosr import encode, rip
+    from keras_audiosr.audio.files import write
+    from keras_audiosr.datasets import Pair, read_manifest
+
+    write(tmp_path / "albums" / "one" / "song.flac", make_music(duration=2.0), SAMPLE_RATE, "PCM_16")
+    rip(tmp_path / "albums", tmp_path / "tracks", jobs=1)
+    encode(tmp_path / "tracks" / "tracks.jsonl", tmp_path / "pairs", ["mp3@64k"], jobs=1)
+    made = low_rate_pairs(tmp_path / "pairs" / "pairs.jsonl", 2, "cubic", tmp_path / "half")
+    (pair,) = read_manifest(made, Pair)
+    assert not any(path.is_symlink() for path in made.parent.rglob("*"))
+    assert (made.parent / pair.lossless).samefile(tmp_path / "pairs" / pair.lossless)
 
 
 def test_unknown_row_is_refused(tmp_path):
@@ -62,6 +160,8 @@ def test_settings_of_rows_are_presets_that_build():
         assert model.count_params() < 100_000, row.name
         build_loss(settings["training"]["loss"])
         full = row.settings(100, smoke=False)
+        definition = row.definition(smoke=False)
+        assert json.loads(json.dumps(definition)) == definition != row.definition(smoke=True)
         assert full["training"]["epochs"] * full["training"]["steps_per_epoch"] >= 100
         assert full["data"]["window_length"] % full["hop_length"] == 0
 

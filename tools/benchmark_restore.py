@@ -1,8 +1,10 @@
 """How fast restoring is: the network alone on one LiteRT thread, and the command from start to end.
 
-    python tools/benchmark_restore.py [--repetitions N]
+    python tools/benchmark_restore.py [--repetitions N] [--beside MODEL ...]
 
 Medians of several repetitions, on the bundled clip repeated to length; the machine and its load are printed with them.
+`--beside` times the networks of other models too, such as an older release: what a shared machine gives differs from
+day to day, what it gives one after the other does not.
 """
 
 import argparse
@@ -39,15 +41,20 @@ def median_seconds(call, repetitions: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=5)
-    repetitions = parser.parse_args().repetitions
-    runner = load_runner()
+    parser.add_argument("--beside", metavar="MODEL", nargs="+", default=[], help="exported models or presets")
+    args = parser.parse_args()
+    repetitions = args.repetitions
     clip, sample_rate = read(CLIP)
 
-    window = np.resize(clip[:, 0], runner.window_length)[None, :, None].astype(np.float32)
-    window_seconds = median_seconds(lambda: runner.predict(window), repetitions)
-    useful = (runner.window_length - 2 * runner.context) / runner.sample_rate
-    rows = [("network, mono, one thread", runner.window_length / runner.sample_rate, window_seconds)]
-    rows.append(("the same, without the overlap", useful, window_seconds))
+    rows = []
+    for model in (None, *args.beside):
+        runner = load_runner(model)
+        window = np.resize(clip[:, 0], runner.window_length)[None, :, None].astype(np.float32)
+        seconds = median_seconds(lambda: runner.predict(window), 4 * repetitions)  # noqa: B023 - called at once
+        useful = (runner.window_length - 2 * runner.context) / runner.sample_rate
+        of = "" if model is None else f" of `{model}`"
+        rows.append((f"network{of}, mono, one thread", runner.window_length / runner.sample_rate, seconds))
+        rows.append(("the same, without the overlap", useful, seconds))
 
     command = [sys.executable, "-m", "keras_audiosr"]
     with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +79,7 @@ def main() -> None:
     )
     print("| what | seconds of audio | seconds | times real time |\n|---|---:|---:|---:|")
     for name, duration, seconds in rows:
-        print(f"| {name} | {duration:.1f} | {seconds:.2f} | {duration / seconds:.0f} |")
+        print(f"| {name} | {duration:.1f} | {seconds:.3f} | {duration / seconds:.0f} |")
     print(f"| `--help` | | {help_seconds:.2f} | |")
 
 

@@ -63,7 +63,7 @@ def served(url: str | None, model: str | None):
     from served import running
 
     with tempfile.TemporaryDirectory() as folder:
-        name = bundle(Path(folder) / "bundle", model).parent.name
+        name = bundle(Path(folder) / "bundle", model, trust=True).parent.name
         with running(Path(folder) / "bundle") as server:
             yield server.url("grpc", name), server.url("http", name)
 
@@ -79,7 +79,7 @@ def main() -> None:
     windows = np.resize(clip[:, 0], (max(BATCHES), local.window_length, 1)).astype(np.float32)
     useful = (local.window_length - 2 * local.context) / local.sample_rate
     rows = [("LiteRT here, one thread", 1, 1, lambda: local.predict(windows[:1]))]
-    here = load_runner(Path(args.model or presets.bundled_folder(presets.DEFAULT_PRESET)) / SAVED_MODEL)
+    here = load_runner(Path(args.model or presets.bundled_folder(presets.DEFAULT_PRESET)) / SAVED_MODEL, trust=True)
     for size in BATCHES:
         rows.append(("SavedModel here", size, 1, lambda size=size: here.predict(windows[:size])))
 

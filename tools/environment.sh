@@ -1,9 +1,14 @@
 # To be sourced from the repository's root: makes a virtual environment on a machine that has only Python.
 
-# environment FOLDER REQUIREMENT...: installs this checkout (editable) and what else is named, unless it is there.
+# The extras of the reference environment, which requirements/reference.txt pins (tools/lock.sh).
+REFERENCE_EXTRAS="train tfio visqol beam render test"
+
+# environment FOLDER [--lock FILE] REQUIREMENT...: installs this checkout (editable) and what else is named, unless it is
+# there. With a lock file, what that pins and nothing else: no file whose SHA-256 it does not hold.
 environment() {
   environment_folder="$1"; shift
-  local python stamp
+  local python stamp lock="" options=()
+  if [ "$1" = --lock ]; then lock="$2"; shift 2; fi
   python="$(command -v python3.11 || command -v python3 || true)"
   if [ -z "$python" ] || ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
     echo "Python 3.11 or newer is needed; found ${python:-none}; install it ('apt-get install python3.11')" >&2
@@ -18,13 +23,28 @@ environment() {
       return 2
     fi
   fi
-  stamp="$(sha256sum setup.cfg | cut -c1-16) $*"
+  stamp="$(cat setup.cfg $lock | sha256sum | cut -c1-16) $*"
   if [ "$(cat "$environment_folder/.stamp" 2>/dev/null)" != "$stamp" ]; then
     echo "Installing into $environment_folder (once) ..."
     "$python" -m venv "$environment_folder"
     "$environment_folder/bin/python" -m pip install -q --disable-pip-version-check --upgrade pip
+    if [ -n "$lock" ]; then
+      "$environment_folder/bin/python" -m pip install -q --disable-pip-version-check --require-hashes -r "$lock"
+      # What builds it, setuptools, is among what is pinned.
+      options=(--no-deps --no-build-isolation)
+    fi
     # setuptools explains editable installations at length to whoever makes one.
-    PYTHONWARNINGS=ignore "$environment_folder/bin/python" -m pip install -q --disable-pip-version-check -e "$1" "${@:2}"
+    PYTHONWARNINGS=ignore "$environment_folder/bin/python" -m pip install -q --disable-pip-version-check \
+      "${options[@]}" -e "$1" "${@:2}"
     echo "$stamp" > "$environment_folder/.stamp"
   fi
+}
+
+# reference_environment FOLDER: from the lock file on the system it is for, elsewhere from setup.cfg's ranges.
+reference_environment() {
+  local lock=()
+  if [ "$(uname -sm)" = "Linux x86_64" ] && command -v python3.11 >/dev/null; then
+    lock=(--lock requirements/reference.txt)
+  fi
+  environment "$1" "${lock[@]}" ".[${REFERENCE_EXTRAS// /,}]"
 }

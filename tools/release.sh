@@ -1,30 +1,53 @@
 #!/usr/bin/env bash
-# Makes the bundled model again, from a folder of lossless clips to exported_models/: rip, encode, train, evaluate,
-# export. About an hour on 2 cores. Interrupted, it goes on where it was.
+# Makes the bundled models again, from a folder of lossless clips to exported_models/: render, rip, encode, train,
+# evaluate, export, measure. About three hours on 2 cores. Interrupted, it goes on where it was.
 #
-#   tools/release.sh CORPUS WORK    CORPUS: folders train/ and dev/ of FLAC files; WORK: where everything in between goes
+#   tools/release.sh CORPUS WORK    CORPUS: folders train/ and dev/ of FLAC files, midi/ of scores; WORK: where everything
+#                                   in between goes
+#
+# Scores are played by Debian's fluidsynth and soundfonts; tools/render.py names what is missing.
 set -euo pipefail
-if [ $# != 2 ] || [ ! -d "$1/train" ] || [ ! -d "$1/dev" ]; then
-  echo "tools/release.sh: CORPUS (with train/ and dev/) and WORK are needed; received: $*" >&2
+if [ $# != 2 ] || [ ! -d "$1/train" ] || [ ! -d "$1/dev" ] || [ ! -d "$1/midi" ]; then
+  echo "tools/release.sh: CORPUS (with train/, dev/ and midi/) and WORK are needed; received: $*" >&2
   exit 2
 fi
 corpus="$(realpath "$1")"; work="$(realpath -m "$2")"
 cd "$(dirname "$0")/.."
 source tools/environment.sh
-environment .venv-release ".[train,tfio,visqol]"
+environment .venv-release ".[train,tfio,visqol,render,quantize]"
 export TF_CPP_MIN_LOG_LEVEL=3
+python() { .venv-release/bin/python "$@"; }
 audiosr() { .venv-release/bin/keras-audiosr "$@"; }
-preset=paired_resnet_frame_44k
-train_codecs="mp3@32k mp3@48k mp3@64k mp3@96k mp3@128k"
-dev_codecs="mp3@24k mp3@32k mp3@48k mp3@64k mp3@96k mp3@128k mp3@192k aac@64k vorbis@64k opus@48k"
+codecs() { printf -- '--codec %s ' "$@"; }
+default=paired_resnet_frame_44k live=paired_resnet_live_44k lite=paired_resnet_lite_44k
 
-for part in train dev; do
-  codecs="${part}_codecs"
-  .venv-release/bin/python tools/corpus.py "$corpus/$part" "$work/$part" $(printf -- '--codec %s ' ${!codecs})
-done
-audiosr train "$preset" "$work/train/pairs/pairs.jsonl" -o "$work/run"
-rm -rf "$work/evaluation"
-audiosr evaluate "$work/dev/pairs/pairs.jsonl" "$work/run" -o "$work/evaluation" --visqol
-# export holds what it writes against this checkpoint, so these figures are those of the TFLite file too.
-audiosr export "$work/run" exported_models --evaluation "$work/evaluation/evaluation.json" \
-  --attribution docs/model/ATTRIBUTION.md --overwrite
+# Every track meets three bitrates of plain MP3, one of its other kinds, and one of the other codecs.
+python tools/render.py "$corpus" "$work/rendered" --hours 2 --seed 0 --jobs 2
+audiosr rip "$work/rendered/albums" "$work/tracks" --jobs 2
+encode() { audiosr encode "$work/tracks/tracks.jsonl" "$work/pairs" --jobs 2 --draw "$1" $(codecs "${@:2}"); }
+encode 3 mp3@24k mp3@32k mp3@48k mp3@64k mp3@96k mp3@128k
+encode 1 mp3@160k mp3@192k mp3@192k-stereo mp3@256k mp3@320k mp3@V6 mp3@V2 mp3@64k-stereo mp3@128k-stereo
+encode 1 aac@48k aac@64k aac@96k aac@160k vorbis@64k vorbis@96k vorbis@160k opus@32k opus@48k opus@64k opus@96k
+python tools/corpus.py "$corpus/dev" "$work/dev" $(codecs \
+  mp3@24k mp3@32k mp3@48k mp3@64k mp3@96k mp3@128k mp3@192k mp3@V6 aac@64k vorbis@64k opus@48k)
+
+audiosr train "$default" "$work/pairs/pairs.jsonl" -o "$work/$default"
+audiosr train "$live" "$work/pairs/pairs.jsonl" -o "$work/$live" --initial-weights "$work/$default"
+audiosr train "$lite" "$work/pairs/pairs.jsonl" -o "$work/$lite"
+
+# export holds what it writes against the checkpoint, so the checkpoint's figures are those of the TFLite file too.
+release() {
+  local name="$1"
+  rm -rf "$work/evaluation/$name"
+  audiosr evaluate "$work/dev/pairs/pairs.jsonl" "$work/$name" -o "$work/evaluation/$name" --visqol
+  audiosr export "$work/$name" "${@:2}" --overwrite \
+    --evaluation "$work/evaluation/$name/evaluation.json" --attribution "$work/rendered/ATTRIBUTION.md"
+}
+# Together under 60 MB: what a player needs of the two, all that a notebook or a server needs of the default.
+release "$default" exported_models --variant float16 --variant dynamic --stream 1024 \
+  --leave-out stream_1024.tflite --leave-out stream_1024_float16.tflite
+release "$live" exported_models --variant dynamic --stream 512 \
+  --leave-out '1/*' --leave-out '*.h5' --leave-out model.tflite --leave-out model_dynamic.tflite --leave-out stream_512.tflite
+# A microcontroller takes the lite one's step, with integers in its convolutions.
+release "$lite" exported_models --variant dynamic --variant int16x8 --stream 1024 --leave-out model_int16x8.tflite
+cp "$work/rendered/ATTRIBUTION.md" docs/model/ATTRIBUTION.md

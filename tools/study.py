@@ -4,13 +4,15 @@
     python tools/study.py --smoke WORK
 
 CORPUS: folders train/ and dev/ of FLAC files. WORK: where everything in between goes; interrupted, the same command
-goes on where it was. A row trains on one core; `--cores 0 1` trains two at a time. `--smoke` runs the same code on the
-bundled clip with tiny networks.
+goes on where it was. A row is measured as soon as it is trained, and what it found is kept in OUT/rows/ROW.json. What
+has a record there is not made again, also on another machine with an empty WORK; the document is made of records alone.
+A record, or a folder of WORK, that was made under other settings is refused. A row trains on one core; `--cores 0 1`
+trains two at a time. `--smoke` runs the same code on the bundled clip with tiny networks. A row that fails does not
+stop the others; it is named at the end, with exit code 1.
 """
 
 import argparse
 import concurrent.futures
-import json
 import os
 import queue
 import subprocess
@@ -22,8 +24,6 @@ import numpy as np
 TOOLS = Path(__file__).parent
 sys.path.insert(0, str(TOOLS))
 CLIP = TOOLS.parent / "tests" / "data" / "loop_tabla.flac"
-# The file of the spectrum picture: every instrument at once, and highs to lose.
-PICTURED = "fd_guit_map16"
 
 
 def smoke_corpus(folder: Path) -> Path:
@@ -53,83 +53,91 @@ def prepare(corpus: Path, work: Path) -> dict[str, dict[str, Path]]:
     return manifests
 
 
-def train_rows(rows, manifests, work: Path, minutes: float, cores: list[int], smoke: bool) -> None:
-    """Trains and exports each row in a process of its own, one a core at a time."""
+def work_off(names, manifests, study, work: Path, cores: list[int], train: bool) -> list[str]:
+    """Trains each row and writes its record, in processes of its own, one row a core at a time.
+
+    Returns:
+        A line about each that failed.
+    """
+    from study_parts.records import BASELINES, KNOWN
+
     free: queue.SimpleQueue = queue.SimpleQueue()
     for core in cores:
         free.put(core)
+    paths = os.pathsep.join([str(TOOLS), str(TOOLS.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
 
-    def one(row) -> None:
-        folder = work / "rows" / row.name
-        if (folder / "exported" / row.name / "metadata.json").is_file():
-            return
-        core = free.get()
-        manifest = manifests[row.corpus]["train"]
-        command = [sys.executable, "-m", "study_parts.training", row.name, manifest, folder, str(minutes)]
-        paths = os.pathsep.join([str(TOOLS), str(TOOLS.parent), *filter(None, [os.environ.get("PYTHONPATH")])])
+    def call(module: str, name: str, manifest: Path, core: int) -> None:
+        print(f"{module} {name}", flush=True)
+        folder = work / "rows" / name
+        command = [sys.executable, "-m", f"study_parts.{module}", name, manifest, folder]
+        command += [study.out, study.minutes, study.music, *(["--smoke"] if study.smoke else [])]
         folder.mkdir(parents=True, exist_ok=True)
+        with open(folder / "log.txt", "a") as log:
+            subprocess.run(
+                list(map(str, command)),
+                env={**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"},
+                preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=True,
+            )
+
+    def one(name: str) -> str:
+        parts = manifests[KNOWN[name][0]]
+        core = free.get()
         try:
-            with open(folder / "log.txt", "a") as log:
-                subprocess.run(
-                    [*map(str, command), *(["--smoke"] if smoke else [])],
-                    env={**os.environ, "PYTHONPATH": paths, "TF_CPP_MIN_LOG_LEVEL": "3"},
-                    preexec_fn=lambda: os.sched_setaffinity(0, {core}),
-                    stdout=log,
-                    stderr=subprocess.STDOUT,
-                    check=True,
-                )
+            if train and name not in BASELINES:
+                call("training", name, parts["train"], core)
+            call("measuring", name, parts["dev"], core)
         except subprocess.CalledProcessError:
-            # One row that fails must not cost the others their night; its log says why.
-            print(f"{row.name} failed; see {folder / 'log.txt'}", file=sys.stderr)
+            # One row that fails must not cost the others their night.
+            log = work / "rows" / name / "log.txt"
+            lines = log.read_text("utf-8", "replace").splitlines() or ["no message"]
+            failure = f"{name} failed; {lines[-1]}; see {log}"
+            print(failure, file=sys.stderr, flush=True)
+            return failure
         finally:
             free.put(core)
+        return ""
 
     with concurrent.futures.ThreadPoolExecutor(len(cores)) as pool:
-        list(pool.map(one, rows))
+        return [failure for failure in pool.map(one, names) if failure]
 
 
-def measure_rows(rows, baselines, manifests, work: Path, visqol: bool) -> None:
-    """Evaluates rows and baselines on dev; measures what rows cost. What is there is kept."""
-    from study_parts.baselines import restore_all
-    from study_parts.measuring import cost
+def make(study, names: list[str], args: argparse.Namespace) -> list[str]:
+    """Makes the records that are missing, and the document of all there are.
 
-    from keras_audiosr import evaluate
-    from keras_audiosr.callbacks import write_json
+    Args:
+        study: a `records.Study`.
+        names: of rows and baselines.
+        args: of the command line.
 
-    what = {}
-    for row in rows:
-        exported = work / "rows" / row.name / "exported" / row.name
-        if (exported / "metadata.json").is_file():
-            what[row.name] = (row.corpus, exported)
-    for name, (corpus, _, method) in baselines.items():
-        what[name] = (corpus, restore_all(manifests[corpus]["dev"], method, work / "rows" / name / "restored"))
-    for name, (corpus, model) in what.items():
-        folder = work / "rows" / name
-        if not (folder / "evaluation.json").is_file():
-            print(f"evaluate {name}", flush=True)
-            table = evaluate(manifests[corpus]["dev"], model, visqol=visqol)
-            write_json(folder / "evaluation.json", {"files": table.files, "about": table.about})
-        if name not in baselines and not (folder / "cost.json").is_file():
-            write_json(folder / "cost.json", cost(model, folder / "run" / "best.keras"))
+    Returns:
+        A line about each row that failed.
+    """
+    from study_parts.records import BASELINES, UNPROCESSED, claim, is_trained
+    from study_parts.spectra import unprocessed
+    from study_parts.summary import write_document
 
+    from keras_audiosr.visqol import require_visqol
 
-def draw_spectra(rows, manifests, work: Path, path: Path) -> None:
-    """The paper's Fig. 3 of one file, for every row on MP3."""
-    from keras_audiosr import load_runner
-    from keras_audiosr.datasets import Pair, read_manifest
-    from keras_audiosr.datasets.decode import decode_pair
-    from keras_audiosr.figures import spectrum_figure
-
-    manifest = manifests["mp3@64k"]["dev"]
-    pairs = read_manifest(manifest, Pair)
-    pair = next((pair for pair in pairs if pair.title == PICTURED), pairs[0])
-    lossless, lossy = decode_pair(pair, manifest.parent)
-    signals = {"lossless": lossless, "lossy": lossy}
-    for row in rows:
-        exported = work / "rows" / row.name / "exported" / row.name
-        if row.corpus == "mp3@64k" and (exported / "metadata.json").is_file():
-            signals[row.name] = load_runner(exported).run(lossy, pair.sample_rate)
-    spectrum_figure(path, signals, pair.sample_rate, f"{pair.title}, MP3 at 64 kbit/s")
+    records = study.load()
+    names = [name for name in names if name not in records]
+    if args.skip_training:
+        names = [name for name in names if name in BASELINES or is_trained(args.work / "rows" / name, name)]
+    failures = []
+    if names or UNPROCESSED not in records:
+        if not study.smoke:
+            require_visqol()
+        claim(args.work, study.conditions(UNPROCESSED))
+        manifests = prepare(args.corpus, args.work)
+        if UNPROCESSED not in records:
+            study.save(UNPROCESSED, unprocessed({corpus: parts["dev"] for corpus, parts in manifests.items()}))
+        failures = work_off(names, manifests, study, args.work, args.cores, not args.skip_training)
+        records = study.load()
+    if len(records) > 1:
+        print(write_document(records, study.out))
+    return failures
 
 
 def main() -> None:
@@ -144,10 +152,12 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true")
     args = parser.parse_args()
     from study_parts.baselines import BASELINES
+    from study_parts.records import Study, hash_of_music
     from study_parts.rows import ROWS
-    from study_parts.summary import collect, draw_curves, to_markdown
 
-    rows = [row for row in ROWS if args.only is None or row.name in args.only]
+    from keras_audiosr.errors import UsageError
+
+    rows = [row.name for row in ROWS if args.only is None or row.name in args.only]
     if args.only and len(rows) < len(args.only):
         parser.error(f"a row is one of {', '.join(row.name for row in ROWS)}; received {' '.join(args.only)}")
     if args.smoke:
@@ -156,18 +166,16 @@ def main() -> None:
         parser.error(
             f"CORPUS needs folders train and dev of FLAC files; received {args.corpus}; see the first lines above"
         )
-    manifests = prepare(args.corpus, args.work)
-    if not args.skip_training:
-        train_rows(rows, manifests, args.work, args.minutes, args.cores, args.smoke)
-    measure_rows(rows, {} if args.only else BASELINES, manifests, args.work, visqol=not args.smoke)
     out = args.out or (args.work / "study" if args.smoke else TOOLS.parent / "docs" / "study")
-    out.mkdir(parents=True, exist_ok=True)
-    measured = collect(args.work)
-    (out / "results.json").write_text(json.dumps(measured, indent=1) + "\n", "utf-8")
-    (out / "table.md").write_text(to_markdown(measured) + "\n", "utf-8")
-    draw_curves(measured, out / "curves.png")
-    draw_spectra(rows, manifests, args.work, out / "spectra.png")
-    print(to_markdown(measured))
+    study = Study(out, args.minutes, args.smoke, hash_of_music(args.corpus))
+    try:
+        # Baselines first: minutes, where rows take a night.
+        failures = make(study, [*([] if args.only else BASELINES), *rows], args)
+    except UsageError as error:
+        parser.error(str(error))
+    if failures:
+        # Once more, behind all that was measured.
+        sys.exit("\n".join(failures))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 # Makes two environments and passes the tests in both: the reference (TensorFlow 2.16 with tensorflow-io) and
 # the newest TensorFlow without it, beside JAX. Lint, format, types and import direction are checked in the first.
 # Builds the site of docs/, warnings as errors, in a third.
-# Then builds the wheel, installs it in a fourth that has nothing else, and restores a song there.
+# Then builds the wheel, installs it in a fourth that has nothing else, and restores a song there; in a fifth, which
+# has only what a player has, it plays one.
 #
 #   tools/test.sh            everything
 #   tools/test.sh reference  the first environment alone (or: newest, docs, wheel)
@@ -27,6 +28,13 @@ wheel() {
     echo "tools/test.sh: the wheel alone must not bring TensorFlow" >&2
     return 1
   fi
+  # A player has less still: these three, and the package without what it would bring.
+  "$(command -v python3.11 || command -v python3)" -m venv "$folder/player"
+  "$folder/player/bin/python" -m pip install -q --disable-pip-version-check numpy soundfile ai-edge-litert
+  "$folder/player/bin/python" -m pip install -q --disable-pip-version-check --no-deps "$folder"/*.whl
+  (cd "$folder" && player/bin/keras-audiosr play song.mp3 -o played.wav)
+  (cd "$folder" && player/bin/keras-audiosr play - --realtime < played.wav > piped.wav)
+  [ -s "$folder/piped.wav" ]
 }
 
 # The pages of report are heard and pressed in Chromium. Without it those tests skip, and say so.
@@ -35,9 +43,14 @@ if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get 
     echo "tools/test.sh: Chromium could not be installed; tests/test_report_page.py will skip" >&2
 fi
 
+# The page that restores in the browser is tested with what npm brings.
+if command -v npm >/dev/null; then
+  tools/web/build.sh || echo "tools/test.sh: the page of tools/web could not be built; tests/test_web.py will skip" >&2
+fi
+
 for leg in $legs; do
   case "$leg" in
-    reference) environment .venv-test ".[train,tfio,visqol,beam,render,test]" ;;
+    reference) reference_environment .venv-test ;;
     newest) environment .venv-newest ".[train,test]" jax ;;
     docs) tools/docs.sh; continue ;;
     wheel) wheel; continue ;;

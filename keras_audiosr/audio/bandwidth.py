@@ -25,6 +25,8 @@ _SIDE_WIDTH = 500.0
 _LOWEST_WALL = 3000.0
 # Above this share of the band stands the anti-alias filter of every converter and resampler.
 _ANTI_ALIAS = 0.9
+# Frames of at most two to the power of this, whatever sample rate a header declares.
+_LONGEST = 20
 # A shorter recording says too little about what its maker could have held.
 _SHORTEST = 1.0
 
@@ -46,7 +48,7 @@ class SpectrumMeter:
 
     def __init__(self, sample_rate: int):
         self.sample_rate = sample_rate
-        self.frame_length = 1 << max(6, round(np.log2(sample_rate / _BIN_WIDTH)))
+        self.frame_length = 1 << min(max(6, round(np.log2(sample_rate / _BIN_WIDTH))), _LONGEST)
         # Blackman-Harris, four terms: side lobes of -92 dB. A Hann window's skirts make a lone tone look like a band.
         angle = 2.0 * np.pi * np.arange(self.frame_length) / self.frame_length
         terms = (0.35875, -0.48829, 0.14128, -0.01168)
@@ -73,9 +75,10 @@ class SpectrumMeter:
 
     def _add_frames(self, samples: np.ndarray) -> None:
         frames = samples.T.reshape(-1, self.frame_length)
-        spectra = np.fft.rfft(frames * self._window, axis=1)
         # NaN and Inf in a damaged float file must not spread over the whole file's mean.
-        power = np.nan_to_num(spectra.real**2 + spectra.imag**2, nan=0.0, posinf=0.0)
+        with np.errstate(invalid="ignore", over="ignore"):
+            spectra = np.fft.rfft(frames * self._window, axis=1)
+            power = np.nan_to_num(spectra.real**2 + spectra.imag**2, nan=0.0, posinf=0.0)
         self._power += power.sum(axis=0)
         self._frames += len(frames)
 
@@ -86,8 +89,10 @@ class SpectrumMeter:
             # Shorter than one frame: measured once, padded with silence.
             padded = np.zeros((self.frame_length, self._rest.shape[1]), np.float32)
             padded[: len(self._rest)] = self._rest
-            spectra = np.fft.rfft(padded * self._window[:, None], axis=0)
-            power, frames = (np.abs(spectra) ** 2).sum(axis=1), self._rest.shape[1]
+            with np.errstate(invalid="ignore", over="ignore"):
+                spectra = np.fft.rfft(padded * self._window[:, None], axis=0)
+                power = np.nan_to_num(np.abs(spectra) ** 2, nan=0.0, posinf=0.0).sum(axis=1)
+            frames = self._rest.shape[1]
         if not frames or not power.max() > 0.0:
             return None
         full_scale = (self._window.sum() / 2.0) ** 2
@@ -100,6 +105,8 @@ class SpectrumMeter:
         """Frequency in Hz of the steepest wall, anywhere below Nyquist; `None` without one."""
         width, side = self._bins(_WALL_WIDTH), self._bins(_SIDE_WIDTH)
         first = self._bins(_LOWEST_WALL)
+        if len(level) < side:
+            return None
         # Medians, not means: a tone below is no edge of a band, a whistle above does not fill one.
         medians = np.median(np.lib.stride_tricks.sliding_window_view(level, side), axis=1)
         edges = np.arange(first, len(level) - width - side + 1)

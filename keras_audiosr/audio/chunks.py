@@ -1,5 +1,6 @@
 """The chunks of RIFF (WAV, RF64) and FORM (AIFF) files: where they lie and how long they say they are."""
 
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,9 @@ def iter_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
     order = ">" if head[:4] == b"FORM" else "<"
     data_length = None
     offset = 12
-    while True:
+    size = file.seek(0, os.SEEK_END)
+    # RF64 can declare lengths that no file has and no seek takes.
+    while offset < size:
         file.seek(offset)
         head = file.read(8)
         if len(head) < 8:

@@ -7,15 +7,22 @@ encoder and decoder on every machine make figures comparable. Elsewhere the
 
 import functools
 import importlib.util
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 from ..errors import UsageError
 
-# Local files and pipes only: a playlist inside a "music file" must not make
-# FFmpeg open the network.
-PROTOCOLS = ("-protocol_whitelist", "file,pipe")
+# What a file may be that FFmpeg is to read: containers of music, and of video with a sound track. None of them names
+# other files. FFmpeg goes by content: a playlist (hls, concat, dash) named song.mp3 would make it read other files.
+FORMATS = (
+    "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,loas,matroska,mlp,mov,mp3,mpc,mpc8,mpeg,"
+    "mpegts,mxf,nut,ogg,oma,rm,shn,tak,truehd,tta,voc,w64,wav,wsd,wv,xwma"
+)
+# Before every input: local files and pipes only, and only such formats.
+INPUT_LIMITS = ("-protocol_whitelist", "file,pipe", "-format_whitelist", FORMATS)
+_REFUSED = re.compile(r"\[(\S+) @ \S+\] Format not on whitelist")
 
 
 @functools.cache
@@ -47,7 +54,11 @@ def input_argument(path) -> str:
 
 def last_line(stderr: bytes) -> str:
     """FFmpeg's own last word, the part of its log that names the cause."""
-    lines = stderr.decode("utf-8", "replace").strip().splitlines()
+    text = stderr.decode("utf-8", "replace").strip()
+    refused = _REFUSED.search(text)
+    if refused:
+        return f"its content is {refused[1]!r}, a playlist or another format that is not read"
+    lines = text.splitlines()
     return lines[-1].strip() if lines else "no message"
 
 

@@ -3,9 +3,7 @@
 import contextlib
 import dataclasses
 import json
-import os
-import secrets
-import shutil
+import stat
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,11 +12,21 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ..errors import AudioFileError, OutputExistsError
-from .ffmpeg import PROTOCOLS, find_binary, input_argument, last_line
+from ..errors import AudioFileError
+from .ffmpeg import INPUT_LIMITS, find_binary, input_argument, last_line
+from .partials import atomic_output
+from .sound import read_sound
 
 # What libsndfile reads without loss, without FFmpeg's help.
 LOSSLESS_SUFFIXES = (".flac", ".wav", ".aif", ".aiff")
+# Hz: from below the worst telephone to DSD512 as FFmpeg counts it.
+_RATES = (1000, 6_000_000)
+# What FFmpeg itself takes for sane. A header that says 32,770 would take memory by it.
+_MOST_CHANNELS = 512
+# How FFmpeg, in all versions, calls bytes that it cannot use, and leaves out, also in Matroska; and how much of its log
+# is looked at.
+_DAMAGE = ("Invalid data found when processing input", "exceeds containing master element")
+_LOG = 1 << 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,11 +59,17 @@ def require_file(path) -> Path:
         AudioFileError: it is a folder, is missing or is empty.
     """
     path = Path(path)
-    if path.is_dir():
+    try:
+        found = path.stat()
+    except FileNotFoundError as error:
+        raise AudioFileError(f"an audio file is needed; {path} does not exist; check the path") from error
+    except OSError as error:  # a name that is too long, links in a circle, a folder that may not be searched
+        raise AudioFileError(f"an audio file is needed; {path}: {error.strerror}; check the path") from error
+    if stat.S_ISDIR(found.st_mode):
         raise AudioFileError(f"an audio file is needed; {path} is a folder; name a file in it")
-    if not path.is_file():
-        raise AudioFileError(f"an audio file is needed; {path} does not exist; check the path")
-    if path.stat().st_size == 0:
+    if not stat.S_ISREG(found.st_mode):
+        raise AudioFileError(f"an audio file is needed; {path} is no regular file; check the path")
+    if found.st_size == 0:
         raise AudioFileError(f"an audio file is needed; {path} is empty (0 bytes); fetch it again")
     return path
 
@@ -70,18 +84,29 @@ def probe(path) -> AudioInfo:
     entries = (
         "stream=codec_name,sample_rate,channels,channel_layout,duration,bit_rate:format=format_name,duration,bit_rate"
     )
-    command = [find_binary("ffprobe"), "-v", "error", *PROTOCOLS, "-select_streams", "a:0"]
+    command = [find_binary("ffprobe"), "-v", "error", *INPUT_LIMITS, "-select_streams", "a:0"]
     command += ["-show_entries", entries, "-of", "json", input_argument(path)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0:
+        reason = last_line(done.stderr) if done.returncode > 0 else f"ffprobe died of signal {-done.returncode}"
         raise AudioFileError(
-            f"a file that FFmpeg can read is needed; {path}: {last_line(done.stderr)}; check that it is music and whole"
+            f"a file that FFmpeg can read is needed; {path}: {reason}; check that it is music and whole"
         )
     found = json.loads(done.stdout)
     streams = found.get("streams") or []
     if not streams or not int(streams[0].get("sample_rate") or 0):
         raise AudioFileError(f"a file with a sound track is needed; {path} has none; name another file")
     stream, container = streams[0], found.get("format", {})
+    if not 1 <= int(stream.get("channels") or 0) <= _MOST_CHANNELS:
+        raise AudioFileError(
+            f"sound has 1 to {_MOST_CHANNELS} channels; {path} declares {stream.get('channels') or 'none'};"
+            " its header is damaged, fetch it again"
+        )
+    if not _RATES[0] <= int(stream["sample_rate"]) <= _RATES[1]:
+        raise AudioFileError(
+            f"music has {_RATES[0]} to {_RATES[1]} samples a second; {path} declares {stream['sample_rate']};"
+            " its header is damaged, fetch it again"
+        )
 
     def number(key: str) -> float:
         for source in (stream, container):
@@ -100,7 +125,14 @@ def probe(path) -> AudioInfo:
     )
 
 
-def read_blocks(path, info: AudioInfo, block_length: int, sample_rate: int | None = None) -> Iterator[np.ndarray]:
+def read_blocks(
+    path,
+    info: AudioInfo,
+    block_length: int,
+    sample_rate: int | None = None,
+    complaints: list[str] | None = None,
+    sample_type: str = "f4",
+) -> Iterator[np.ndarray]:
     """Decodes a file with FFmpeg, front to back, in flat memory.
 
     Args:
@@ -108,15 +140,19 @@ def read_blocks(path, info: AudioInfo, block_length: int, sample_rate: int | Non
         info: what `probe(path)` returned.
         block_length: samples a block; the last one is shorter.
         sample_rate: Hz to resample to; the file's own when `None`.
+        complaints: receives what FFmpeg says of places that it left out, once the last block is through.
+        sample_type: `"f4"` for float32, `"i4"` for int32.
 
     Yields:
-        Arrays `(time, channels)`, float32.
+        Arrays `(time, channels)`.
 
     Raises:
-        AudioFileError: FFmpeg stops with an error, or decodes nothing. The message is FFmpeg's.
+        AudioFileError: FFmpeg stops with an error (the message is FFmpeg's), or there are no samples.
     """
-    command = [find_binary("ffmpeg"), "-nostdin", "-hide_banner", "-v", "error", *PROTOCOLS]
-    command += ["-i", input_argument(path), "-map", "0:a:0", "-f", "f32le", "-c:a", "pcm_f32le"]
+    command = [find_binary("ffmpeg"), "-nostdin", "-hide_banner", "-v", "error", *INPUT_LIMITS]
+    command += ["-i", input_argument(path), "-map", "0:a:0"]
+    encoding = {"f4": "f32le", "i4": "s32le"}[sample_type]
+    command += ["-f", encoding, "-c:a", f"pcm_{encoding}"]
     command += ["-ac", str(info.channels), "-ar", str(sample_rate or info.sample_rate), "pipe:1"]
     frame_bytes = 4 * info.channels
     decoded = 0
@@ -134,21 +170,28 @@ def read_blocks(path, info: AudioInfo, block_length: int, sample_rate: int | Non
                 whole = len(chunk) - len(chunk) % frame_bytes
                 if whole:
                     decoded += whole // frame_bytes
-                    yield np.frombuffer(chunk[:whole], dtype="<f4").reshape(-1, info.channels)
+                    yield np.frombuffer(chunk[:whole], dtype=f"<{sample_type}").reshape(-1, info.channels)
                 if len(chunk) < block_length * frame_bytes:
                     break
-            failed = process.wait() != 0
+            code = process.wait()
         finally:
             if process.poll() is None:
                 process.kill()
             process.stdout.close()
             process.wait()
-        if failed or not decoded:
+        if code or not decoded:
             log.seek(0)
+            said = log.read()
+            if not code and not said:
+                raise AudioFileError(f"music is needed; {path} holds no samples; check that it is the file you mean")
+            reason = last_line(said) if code >= 0 else f"FFmpeg died of signal {-code}"
             raise AudioFileError(
-                f"a file that FFmpeg can decode is needed; {path}: {last_line(log.read())};"
-                " check that it is whole and not protected"
+                f"a file that FFmpeg can decode is needed; {path}: {reason}; check that it is whole and not protected"
             )
+        if complaints is not None:
+            log.seek(0)
+            lines = log.read(_LOG).decode("utf-8", "replace").splitlines()
+            complaints += [line.strip() for line in lines if any(damage in line for damage in _DAMAGE)]
 
 
 def read(path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
@@ -170,81 +213,12 @@ def read(path, sample_rate: int | None = None) -> tuple[np.ndarray, int]:
     if path.suffix.lower() in LOSSLESS_SUFFIXES:
         # Through a file object: libsndfile cannot open a path that is not UTF-8.
         with open(path, "rb") as file, contextlib.suppress(soundfile.LibsndfileError):
-            audio, rate = soundfile.read(file, dtype="float32", always_2d=True)
-            if sample_rate in (None, rate):
+            audio, rate = read_sound(file)
+            if len(audio) and sample_rate in (None, rate):
                 return audio, rate
     info = probe(path)
     blocks = list(read_blocks(path, info, 1 << 20, sample_rate))
     return np.concatenate(blocks), sample_rate or info.sample_rate
-
-
-@contextlib.contextmanager
-def atomic_output(path) -> Iterator[Path]:
-    """A temporary path beside `path` that takes its name only when the block succeeds.
-
-    The file is synced before it is renamed: after a crash there is the old file
-    or the whole new one, never a half.
-
-    Raises:
-        AudioFileError: the folder cannot be written, or the disk is full.
-    """
-    path = Path(path)
-    # The suffix stays last: soundfile and FFmpeg choose the format by it.
-    # Random, for two threads at work on files of one name; short, where `path` has 255 bytes.
-    partial = path.with_name(f".{secrets.token_hex(8)}.partial{path.suffix}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        os.replace(partial, path)
-    except (OSError, soundfile.LibsndfileError) as error:
-        raise AudioFileError(
-            f"the output must be writable; {path}: {error}; check the folder, its rights and the free space"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def atomic_folder(path, replaces: str | None = None) -> Iterator[Path]:
-    """A temporary folder beside `path`, there before long work begins, that takes its name when all is done.
-
-    Args:
-        path: the folder to make.
-        replaces: name of a file; a folder at `path` that holds it is replaced, once the new one is whole.
-
-    Raises:
-        OutputExistsError: `path` is there, neither empty nor what may be replaced.
-        AudioFileError: the folder cannot be written, or the disk is full.
-    """
-    path = Path(path).absolute()
-    occupied = path.is_symlink() or path.is_file() or (path.is_dir() and any(path.iterdir()))
-    if occupied and replaces is None:
-        raise OutputExistsError(f"the output folder must be new or empty; {path} is not; name another, or move it away")
-    if occupied and not (path / str(replaces)).is_file():
-        raise OutputExistsError(
-            f"only a folder that holds {replaces} is replaced; {path} has none; name another, or move it away"
-        )
-    partial, old = (path.with_name(f".{secrets.token_hex(8)}.partial") for _ in range(2))
-    try:
-        partial.mkdir(parents=True)
-        yield partial
-        if occupied:
-            os.replace(path, old)
-        try:
-            os.replace(partial, path)
-        except OSError:
-            if occupied:
-                os.replace(old, path)
-            raise
-    except OSError as error:
-        raise AudioFileError(
-            f"the output must be writable; {path}: {error}; check the folder, its rights and the free space"
-        ) from error
-    finally:
-        for folder in (partial, old):
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def write(path, audio: np.ndarray, sample_rate: int, subtype: str | None = None) -> None:

@@ -6,11 +6,10 @@ clips there. ITU-R BS.1770-5, annex 2, measures that on four times the sample ra
 
 import numpy as np
 
-from .framing import SampleQueue
+from .framing import BlockProcessor, SampleQueue
+from .oversampling import OVERSAMPLING
 from .resample import RateConverter
 
-# As BS.1770 asks for; it reads a peak at most 0.6 dB low, and that only just under half the sample rate.
-OVERSAMPLING = 4
 # Seconds over which the gain goes down before a peak and up after it: short enough to pass for nothing,
 # long enough not to distort bass.
 _RAMP = 0.005
@@ -40,16 +39,17 @@ class Limiter:
     Args:
         sample_rate: Hz.
         channels: number of audio channels.
+        oversampler: gives four samples for each; libsoxr when `None`, which must be installed then.
 
     Attributes:
         limited: samples (of one channel) that were turned down.
         reduction: the most by which they were, in dB.
     """
 
-    def __init__(self, sample_rate: int, channels: int):
+    def __init__(self, sample_rate: int, channels: int, oversampler: BlockProcessor | None = None):
         self.limited = 0
         self.reduction = 0.0
-        self._up = RateConverter(sample_rate, OVERSAMPLING * sample_rate, channels)
+        self._up = oversampler or RateConverter(sample_rate, OVERSAMPLING * sample_rate, channels)
         self._samples = SampleQueue(channels)
         self._levels = SampleQueue(channels)
         self._oversampled = SampleQueue(channels)

@@ -15,6 +15,7 @@ import soundfile
 
 from ..errors import AudioFileError
 from .chunks import require_whole
+from .sound import sound_blocks
 
 _BLOCK_LENGTH = 1 << 16
 _CONTAINERS = ("WAV", "WAVEX", "RF64", "AIFF", "FLAC")
@@ -99,7 +100,7 @@ def inspect(path) -> Pcm:
         bits = _BITS.get(subtype, 0)
         if not bits:
             dtype = "int32" if subtype == "PCM_32" else "float64"
-            for block in file.blocks(_BLOCK_LENGTH, dtype=dtype, always_2d=True):
+            for block in sound_blocks(file, _BLOCK_LENGTH, dtype):
                 needed = _bits_needed(block)
                 if not needed:
                     raise AudioFileError(

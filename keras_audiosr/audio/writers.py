@@ -1,6 +1,7 @@
 """Writing restored music block by block, in the formats that `restore` offers."""
 
 import contextlib
+import hashlib
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -73,26 +74,46 @@ def sample_format(suffix: str, subtype: str | None = None) -> str:
     return wanted
 
 
+def little_endian(block: np.ndarray) -> np.ndarray:
+    """Samples as bytes for a checksum: int32 or float32, in order, lowest byte first."""
+    return np.ascontiguousarray(block, "<i4" if block.dtype.kind == "i" else "<f4")
+
+
 class Writer:
-    """Takes blocks `(time, channels)`; counts the samples it had to clamp in `clipped`. 16 bits are dithered."""
+    """Takes blocks `(time, channels)`; 16 bits are dithered.
+
+    Attributes:
+        clipped: samples it had to clamp.
+        length: samples a channel that were written.
+        bits: of an integer format, else `None`.
+    """
 
     def __init__(self, sink, bits: int | None, clamp: bool = True):
         self._sink = sink
-        self._bits = bits
+        self.bits = bits
         self._clamp = clamp
         self._dither = Dither(bits) if bits == 16 else None
+        self._digest = hashlib.md5(usedforsecurity=False)
         self.clipped = 0
+        self.length = 0
+
+    @property
+    def md5(self) -> str:
+        """MD5 of all that was written, as it is read back: little-endian int32 with the sample on top, or float32."""
+        return self._digest.hexdigest()
 
     def write(self, block: np.ndarray) -> None:
         """Appends a block `(time, channels)` float32."""
-        if self._bits is None and self._clamp:
+        if self.bits is None and self._clamp:
             self.clipped += int(np.count_nonzero(np.abs(block) > 1.0))
             block = np.clip(block, -1.0, 1.0)
-        elif self._bits is not None:
+        elif self.bits is not None:
             # Counted before the dither, which is no one's music.
-            pcm, clipped = to_pcm(block, self._bits)
+            pcm, clipped = to_pcm(block, self.bits)
             self.clipped += clipped
-            block = pcm if self._dither is None else to_pcm(self._dither(block), self._bits)[0]
+            block = pcm if self._dither is None else to_pcm(self._dither(block), self.bits)[0]
+        self.length += len(block)
+        self._digest.update(little_endian(block).data)
         self._sink(block)
 
 

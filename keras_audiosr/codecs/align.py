@@ -224,7 +224,7 @@ def measure_delay(
 
     Raises:
         PairError: different channels or music, a lag that drifts or jumps, inverted polarity, swapped
-            channels, another level, an end that is missing, or nothing to measure.
+            channels, another level, an end that is missing, samples that are not finite, or nothing to measure.
     """
     if lossless.shape[1] != lossy.shape[1]:
         raise PairError(
@@ -232,6 +232,9 @@ def measure_delay(
             " bring one that matches"
         )
     peak, lossy_peak = (float(np.abs(audio).max(initial=0.0)) for audio in (lossless, lossy))
+    if not np.isfinite([peak, lossy_peak]).all():
+        broken = "lossy" if np.isfinite(peak) else "lossless"
+        raise PairError(f"samples are finite; the {broken} side has NaN or infinity; mend it where it was made")
     if len(lossless) < _SHORTEST or max(peak, lossy_peak) < _SILENCE:
         if expected is None:
             raise PairError(

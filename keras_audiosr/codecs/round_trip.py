@@ -10,7 +10,8 @@ import numpy as np
 import soundfile
 
 from ..audio import files
-from ..audio.ffmpeg import PROTOCOLS, find_binary, input_argument, last_line
+from ..audio.ffmpeg import INPUT_LIMITS, find_binary, input_argument, last_line
+from ..audio.sound import read_sound
 from ..errors import AudioFileError, PairError, UsageError
 from .spec import CodecSpec
 
@@ -28,6 +29,9 @@ ENCODERS = {
     "vorbis": ("libvorbis", "ogg", ("-minrate", "{bitrate}k", "-maxrate", "{bitrate}k", "-fflags", "+bitexact")),
     "opus": ("libopus", "opus", ("-vbr", "off", "-fflags", "+bitexact")),
 }
+
+# Samples that may be missing at the end: encoders that drop their last frames, not lost music.
+_MISSING_ALLOWED = 4608
 
 # Below this bitrate MPEG-1 Layer III ends and LAME silently writes 32 kbit/s, so the rate is halved (MPEG-2).
 _MPEG1_LOWEST = 32
@@ -48,7 +52,7 @@ def _read_pcm(path) -> tuple[np.ndarray, int]:
     with open(path, "rb") as file:
         subtype = soundfile.info(file).subtype
         file.seek(0)
-        return soundfile.read(file, dtype="int16" if subtype in ("PCM_16", "PCM_S8") else "int32", always_2d=True)
+        return read_sound(file, "int16" if subtype in ("PCM_16", "PCM_S8") else "int32")
 
 
 def _drop_leftovers(traceback) -> None:
@@ -179,12 +183,12 @@ def decode_aligned(path, delay: int, length: int, sample_rate: int, decoder: str
         Array `(length, channels)`, float32.
 
     Raises:
-        AudioFileError: the file cannot be read.
+        AudioFileError: the file cannot be read, or its end is missing.
     """
     if decoder == "any":
         with open(path, "rb") as file:
             try:
-                audio, found = soundfile.read(file, dtype="float32", always_2d=True)
+                audio, found = read_sound(file)
             except soundfile.LibsndfileError as error:
                 raise AudioFileError(f"a twin must be readable; {path}: {error}; run encode again") from error
         if found != sample_rate:
@@ -193,6 +197,11 @@ def decode_aligned(path, delay: int, length: int, sample_rate: int, decoder: str
             )
     else:
         audio, _ = files.read(path, sample_rate)
+    if length + delay - len(audio) > _MISSING_ALLOWED:
+        raise AudioFileError(
+            f"a twin is as long as its source; {path} decodes to {len(audio)} of {length + delay} samples, it may be"
+            " truncated; run encode again"
+        )
     return fit_length(audio, delay, length)
 
 
@@ -232,7 +241,7 @@ def same_samples(path, audio: np.ndarray, sample_rate: int, delay: int, length: 
             if soundfile.info(file).subtype == "OPUS":
                 return False
             file.seek(0)
-            other, rate = soundfile.read(file, dtype="float32", always_2d=True)
+            other, rate = read_sound(file)
     except soundfile.LibsndfileError:
         return False
     if rate != sample_rate or other.shape[1] != audio.shape[1]:
@@ -243,7 +252,7 @@ def same_samples(path, audio: np.ndarray, sample_rate: int, delay: int, length: 
 
 def encoder_of(path) -> str:
     """What the encoder says of itself in a file's tags, such as `"Lavc60.3.100 libopus"`; `"unknown"` where silent."""
-    command = [find_binary("ffprobe"), "-v", "error", *PROTOCOLS, "-select_streams", "a:0", "-of", "json"]
+    command = [find_binary("ffprobe"), "-v", "error", *INPUT_LIMITS, "-select_streams", "a:0", "-of", "json"]
     command += ["-show_entries", "stream_tags=encoder:format_tags=encoder", input_argument(path)]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     found = json.loads(done.stdout or b"{}")

@@ -21,7 +21,7 @@ SUFFIXES = {"mp3": "mp3", "aac": "m4a", "vorbis": "ogg", "opus": "opus", "lowpas
 # LAME's settings of variable bitrate: V0 is the best and largest.
 _VBR_WORST = 9
 
-_PATTERN = re.compile(r"\s*([a-z][a-z0-9]*)\s*@\s*(v?)(\d+(?:\.\d+)?)\s*(k?)\s*(-\s*stereo)?\s*", re.IGNORECASE)
+_PATTERN = re.compile(r"\s*([a-z][a-z0-9]*)\s*@\s*(v?)(\d{1,9}(?:\.\d{1,9})?)\s*(k?)\s*(-\s*stereo)?\s*", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 
 from ..audio import files
+from ..audio.sound import read_open_sound
 from ..errors import AudioFileError, UsageError
 from .pairs import Pair
 
@@ -121,7 +122,7 @@ def decode(path, sample_rate: int, decoder: str = "soundfile") -> np.ndarray:
                     if decoder == "tensorflow-io" and native:
                         return _decode_with_tensorflow_io(path, *native)
                     if sound.format in _SOUNDFILE_FORMATS and sound.subtype != "OPUS":
-                        return sound.read(dtype="float32", always_2d=True)
+                        return read_open_sound(sound, os.fstat(file.fileno()).st_size)
         except soundfile.LibsndfileError:
             pass  # not a format it knows, or damaged: FFmpeg reads it or says what is wrong
         except OSError as error:

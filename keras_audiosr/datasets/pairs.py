@@ -2,9 +2,11 @@
 
 A track manifest (written by `rip`) has one `Track` a line, a pair manifest
 (written by `encode`) one `Pair`. Paths in both are relative to the manifest's
-folder and cannot leave it by `..`, so that a shelf can be moved as a whole.
+folder and cannot leave it, by `..` or by a symbolic link, so that a shelf can
+be moved as a whole, and one from elsewhere reads nothing but itself.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -12,9 +14,12 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from ..audio.files import atomic_output
 from ..errors import ManifestError
 
 SPLITS = ("train", "validation", "test")
+# Characters of a wrong value that an error shows.
+_SHOWN = 200
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +82,31 @@ class Pair:
     decoder: str
 
 
-def _check_path(value: str, where: str) -> None:
-    if Path(value).is_absolute() or ".." in Path(value).parts:
-        raise ManifestError(f"paths in a manifest stay inside its folder; {where} has {value!r}; make it relative")
+class _Folder:
+    """A manifest's folder, and whether paths stay in it."""
+
+    def __init__(self, folder: Path):
+        self._root = Path(os.path.realpath(folder))
+        # Links are followed once a folder, not once a line.
+        self._followed: dict[Path, Path] = {}
+
+    def check(self, value: str, where: str) -> None:
+        """Raises `ManifestError` for a path that leaves the folder."""
+        if Path(value).is_absolute() or ".." in Path(value).parts or "\0" in value:
+            raise ManifestError(
+                f"paths in a manifest stay inside its folder; {where} has {repr(value)[:_SHOWN]}; make it relative"
+            )
+        path = self._root / value
+        if path.parent not in self._followed:
+            self._followed[path.parent] = Path(os.path.realpath(path.parent))
+        place = self._followed[path.parent]
+        with contextlib.suppress(OSError):  # a name that is too long is no link
+            place = Path(os.path.realpath(path)) if path.is_symlink() else place
+        if not place.is_relative_to(self._root):
+            raise ManifestError(
+                f"paths in a manifest stay inside its folder; {where} has {repr(value)[:_SHOWN]}, where a link"
+                f" leads to {place}; copy what it leads to"
+            )
 
 
 def read_manifest(path, kind: type) -> list:
@@ -100,6 +127,7 @@ def read_manifest(path, kind: type) -> list:
             f"a manifest of {kind.__name__.lower()}s is needed; {path} is no file; 'keras-audiosr {verb}' makes one"
         )
     entries = []
+    folder = _Folder(path.parent)
     fields = dataclasses.fields(kind)
     try:
         # Not splitlines(): a title may hold U+2028, which is no line end in JSON Lines.
@@ -113,7 +141,7 @@ def read_manifest(path, kind: type) -> list:
         try:
             found = json.loads(line)
             values = {field.name: found[field.name] for field in fields}
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             names = ", ".join(field.name for field in fields)
             raise ManifestError(
                 f"each manifest line is a JSON object with {names}; {where}: {type(error).__name__} {error};"
@@ -124,9 +152,12 @@ def read_manifest(path, kind: type) -> list:
             wanted = {str: "str", int: "int", float: "float"}[field.type]  # type: ignore[index]
             allowed = (int, float) if field.type is float else (field.type,)
             if not isinstance(value, allowed) or isinstance(value, bool):  # type: ignore[arg-type]
-                raise ManifestError(f"{field.name} must be {wanted}; {where} has {value!r}; make the manifest again")
-        _check_path(values["lossless"], where)
-        _check_path(values.get("lossy", ""), where)
+                raise ManifestError(
+                    f"{field.name} must be {wanted}; {where} has {repr(value)[:_SHOWN]}; make the manifest again"
+                )
+        for name in ("lossless", "lossy"):
+            if name in values:
+                folder.check(values[name], where)
         entries.append(kind(**values))
     if not entries:
         raise ManifestError(
@@ -137,13 +168,19 @@ def read_manifest(path, kind: type) -> list:
 
 def write_manifest(path, entries: Iterable) -> None:
     """Writes `Track` or `Pair` entries, sorted by path, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     key = lambda entry: (entry.lossless, getattr(entry, "lossy", ""))  # noqa: E731 - used once, below
-    lines = [json.dumps(dataclasses.asdict(entry), ensure_ascii=False) for entry in sorted(entries, key=key)]
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    partial.write_text("".join(line + "\n" for line in lines), "utf-8")
-    os.replace(partial, path)
+    lines = [_line(dataclasses.asdict(entry)) + "\n" for entry in sorted(entries, key=key)]
+    with atomic_output(path) as partial:
+        partial.write_text("".join(lines), "utf-8")
+
+
+def _line(entry: dict) -> str:
+    line = json.dumps(entry, ensure_ascii=False)
+    try:
+        line.encode("utf-8")
+    except UnicodeEncodeError:  # bytes of a file name that are no UTF-8
+        return json.dumps(entry)
+    return line
 
 
 def _position(album: str, seed: int) -> float:

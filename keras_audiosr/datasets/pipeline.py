@@ -134,6 +134,10 @@ def batches(plan: Plan, epoch, pass_number) -> tf.data.Dataset:
         if plan.polarity:
             factor *= tf.where(tf.random.stateless_uniform([count], _fold(seed, 2)) < 0.5, -1.0, 1.0)
 
+        if plan.lossless_share:
+            whole = tf.random.stateless_uniform([count], _fold(seed, 3)) < plan.lossless_share
+            lossy = tf.where(whole[:, None], lossless, lossy)
+
         def batch(offset):
             chosen = order[offset : offset + plan.batch_size]
             scale = tf.gather(factor, chosen)[:, None, None]
@@ -169,6 +173,7 @@ def build_dataset(
     epoch: int = 0,
     gain: tuple[float, float] | None = None,
     polarity: bool = False,
+    lossless_share: float = 0.0,
     min_level: float | None = None,
     drop_remainder: bool = False,
     decoder: str | None = None,
@@ -198,6 +203,8 @@ def build_dataset(
         seed, epoch: the same two give the same batches; another epoch gives another order and augmentation.
         gain: `(low, high)` in dB; each window gets a random gain, the same on both sides.
         polarity: each window's sign flips at random, on both sides.
+        lossless_share: share of the windows, 0 to 1, whose lossy side is replaced by the lossless one: what has nothing
+            to restore, for a network to learn to leave alone.
         min_level: windows whose lossless side has an RMS below this level are skipped, in dB
             relative to full scale (a constant 1.0 is 0 dB).
         drop_remainder: leave out the last batch when it is not full.
@@ -230,6 +237,7 @@ def build_dataset(
         seed=seed,
         gain=gain,
         polarity=polarity,
+        lossless_share=lossless_share,
         min_level=min_level,
         decoder=decoder,
         split_seed=split_seed,

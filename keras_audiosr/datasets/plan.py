@@ -71,6 +71,7 @@ class Plan:
     seed: int
     gain: tuple[float, float] | None
     polarity: bool
+    lossless_share: float
     min_level: float | None
     decoder: str
 
@@ -103,6 +104,7 @@ def make_plan(
     seed: int = 0,
     gain: tuple[float, float] | None = None,
     polarity: bool = False,
+    lossless_share: float = 0.0,
     min_level: float | None = None,
     decoder: str | None = None,
     split_seed: int = 0,
@@ -126,6 +128,8 @@ def make_plan(
             raise UsageError(f"{name} must be at least 1; got {value}; give a positive number")
     if gain is not None and not gain[0] <= gain[1]:
         raise UsageError(f"gain must be (low, high) in dB; got {gain}; put the lower one first")
+    if not 0.0 <= lossless_share <= 1.0:
+        raise UsageError(f"lossless_share is a share, 0 to 1; got {lossless_share}; try 0.05")
     if visits > 1 and not shuffle:
         raise UsageError(f"files are visited once when windows keep their order; got visits={visits}; take 1")
     pairs = select_pairs(read_manifest(manifest, Pair), split, codecs, split_seed, split_fractions)
@@ -146,6 +150,7 @@ def make_plan(
         seed=seed,
         gain=gain,
         polarity=polarity,
+        lossless_share=lossless_share,
         min_level=min_level,
         decoder=choose_decoder(decoder),
     )

@@ -219,9 +219,11 @@ def read_index(folder) -> dict:
         if index["format"] != _FORMAT:
             raise ValueError(f"format {index['format']}, not {_FORMAT}")
         for shard in index["shards"]:
+            if Path(shard["name"]).name != shard["name"]:
+                raise ValueError(f"{shard['name']} is no plain name")
             if not (path.parent / shard["name"]).is_file():
                 raise ValueError(f"{shard['name']} is missing")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise ManifestError(
             f"a folder that 'keras-audiosr window' wrote is needed; {path}: {error}; run it again"
         ) from error

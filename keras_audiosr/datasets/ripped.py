@@ -41,7 +41,7 @@ class RippedTracks:
         self._lock = threading.Lock()
         self._saved = time.monotonic()
         self._memory: dict[str, dict] = {}
-        with contextlib.suppress(OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             found = json.loads((out / _MEMORY).read_text("utf-8"))
             if isinstance(found, dict):
                 self._memory = {key: entry for key, entry in found.items() if isinstance(entry, dict)}

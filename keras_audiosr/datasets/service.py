@@ -60,6 +60,7 @@ def build_window_stream(
     initial_epoch: int = 0,
     gain: tuple[float, float] | None = None,
     polarity: bool = False,
+    lossless_share: float = 0.0,
 ) -> tf.data.Dataset:
     """The windows of a folder in random order, without end: a TensorFlow graph from beginning to end.
 
@@ -70,7 +71,7 @@ def build_window_stream(
         windows: folder that `window` wrote.
         batch_size: windows a batch.
         seed, initial_epoch: another of either gives another order and augmentation.
-        gain, polarity: as for `build_dataset`.
+        gain, polarity, lossless_share: as for `build_dataset`.
 
     Returns:
         Infinite dataset of `(lossy, lossless)`, float32 tensors `(batch_size, window_length, 1)`.
@@ -95,12 +96,15 @@ def build_window_stream(
             if polarity:
                 uniform = tf.random.stateless_uniform([], tf.random.fold_in(window_seed, 1))
                 scale *= tf.where(uniform < 0.5, -1.0, 1.0)
-            return record, scale
+            whole = tf.random.stateless_uniform([], tf.random.fold_in(window_seed, 2)) < lossless_share
+            return record, scale, whole
 
         return tf.data.TFRecordDataset(name, buffer_size=2**20).enumerate().map(factor)
 
-    def parse(records: tf.Tensor, scale: tf.Tensor):
-        return tuple(side * scale[:, None, None] for side in parse_examples(records, index["window_length"]))
+    def parse(records: tf.Tensor, scale: tf.Tensor, whole: tf.Tensor):
+        lossy, lossless = parse_examples(records, index["window_length"])
+        lossy = tf.where(whole[:, None, None], lossless, lossy)
+        return lossy * scale[:, None, None], lossless * scale[:, None, None]
 
     # The service deals these numbers out to its workers.
     turns = tf.data.Dataset.range(tf.int64.max)

@@ -42,21 +42,22 @@ def bring_in(source: Path, target: Path) -> None:
     with contextlib.suppress(OSError):
         if target.samefile(source):
             return
-    partial = target.with_name(f".{secrets.token_hex(8)}.partial")
+    link = target.with_name(f".{secrets.token_hex(8)}.link")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            partial.hardlink_to(source.resolve())
+            link.hardlink_to(source.resolve())
+            os.replace(link, target)
         except OSError:
-            # With its time, by which a later run sees whether the source has changed.
-            shutil.copy2(source, partial)
-        os.replace(partial, target)
+            with files.atomic_output(target) as partial:
+                # With its time, by which a later run sees whether the source has changed.
+                shutil.copy2(source, partial)
     except OSError as error:
         raise AudioFileError(
             f"the output must be writable; {target}: {error}; check the folder, its rights and the free space"
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        link.unlink(missing_ok=True)
 
 
 def read_track(path: Path, track: Track) -> np.ndarray:

@@ -90,9 +90,20 @@ class STFT(_Transform):
     """
 
     def call(self, inputs):
-        hops = ops.reshape(inputs, (ops.shape(inputs)[0], -1, self.hop_length))
         more = self.overlap - 1
-        hops = ops.pad(hops, ((0, 0), (more, more), (0, 0)))
+        return self._transform(ops.pad(self._hops(inputs), ((0, 0), (more, more), (0, 0))))
+
+    def stream(self, step, waveform):
+        """The same for one hop after the other (`keras_audiosr.streaming`)."""
+        hops = step.by_rows(self._hops, step.on_grid(waveform, self.hop_length))
+        return step.window(self._transform, hops, self.overlap - 1)
+
+    def _hops(self, waveform):
+        return ops.reshape(waveform, (ops.shape(waveform)[0], -1, self.hop_length))
+
+    def _transform(self, hops):
+        """A frame for every `overlap` hops in a row."""
+        more = self.overlap - 1
         pieces = [hops[:, start : (start - more) or None, :] for start in range(self.overlap)]
         frames = ops.concatenate(pieces, axis=-1) * self._constant(self._window / np.sqrt(self.frame_length))
         count = ops.shape(frames)[1]
@@ -136,6 +147,15 @@ class InverseSTFT(_Transform):
     """
 
     def call(self, real, imag):
+        return self._overlap_add(self._frames(real, imag))
+
+    def stream(self, step, real, imag):
+        """The same for one hop after the other (`keras_audiosr.streaming`)."""
+        more = self.overlap - 1
+        return step.window(self._overlap_add, step.by_rows(self._frames, real, imag), more, more)
+
+    def _frames(self, real, imag):
+        """Spectra to windowed frames, `(batch, frames, frame_length)`."""
         rows, columns = self.rows, self.columns
         count = ops.shape(real)[1]
         nyquist = imag[..., :1]
@@ -155,8 +175,10 @@ class InverseSTFT(_Transform):
         frames = ops.reshape(grid, (-1, count, self.frame_length))
         frames = frames + ops.matmul(nyquist, self._constant(self._alternating[None, :]))
         scale = 2 / (self.overlap * np.sqrt(self.frame_length))
-        frames = frames * self._constant(self._window * scale)
+        return frames * self._constant(self._window * scale)
 
+    def _overlap_add(self, frames):
+        """The samples that lie under as many frames as any."""
         more = self.overlap - 1
         output = None
         for start in range(self.overlap):

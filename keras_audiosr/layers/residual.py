@@ -22,6 +22,7 @@ class ResidualUnit(keras.layers.Layer):
         batch_normalization: whether each activation is preceded by batch normalization, as in the
             paper. Without it the unit does not depend on the batch, and needs inputs of a known scale.
         dilation_rate: samples (or frames) between the taps of the first convolution.
+        padding: `"same"` or `"causal"` (nothing of the future), for both convolutions or one for each.
 
     Input shape:
         `(batch, steps, filters)`, once or twice.
@@ -39,6 +40,7 @@ class ResidualUnit(keras.layers.Layer):
         kernel_size: int = 3,
         batch_normalization: bool = True,
         dilation_rate: int = 1,
+        padding: str | tuple[str, str] = "same",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -46,9 +48,11 @@ class ResidualUnit(keras.layers.Layer):
         self.kernel_size = kernel_size
         self.batch_normalization = batch_normalization
         self.dilation_rate = dilation_rate
-        convolution = {"padding": "same", "kernel_initializer": "he_normal"}
+        self.padding = padding
+        paddings = (padding, padding) if isinstance(padding, str) else tuple(padding)
         self.steps = []
-        for dilation in (dilation_rate, 1):
+        for dilation, each in zip((dilation_rate, 1), paddings, strict=True):
+            convolution = {"padding": each, "kernel_initializer": "he_normal"}
             if batch_normalization:
                 self.steps.append(keras.layers.BatchNormalization(momentum=MOMENTUM))
             self.steps.append(keras.layers.ReLU())
@@ -67,6 +71,13 @@ class ResidualUnit(keras.layers.Layer):
                 outputs = step(outputs)
         return outputs + (inputs if identity is None else identity)
 
+    def stream(self, step, inputs, identity=None):
+        """The same for one hop after the other (`keras_audiosr.streaming`)."""
+        outputs = inputs
+        for layer in self.steps:
+            outputs = step.layer(layer, outputs)
+        return step.by_rows(keras.ops.add, outputs, inputs if identity is None else identity)
+
     def compute_output_shape(self, inputs_shape, identity_shape=None):
         return inputs_shape
 
@@ -77,4 +88,5 @@ class ResidualUnit(keras.layers.Layer):
             "kernel_size": self.kernel_size,
             "batch_normalization": self.batch_normalization,
             "dilation_rate": self.dilation_rate,
+            "padding": self.padding,
         }

@@ -45,16 +45,17 @@ class SpectralFeatures(keras.layers.Layer):
 class SpectralGainAndFill(keras.layers.Layer):
     """Each bin: a gain on what the codec left, plus a term of its own for what it removed.
 
-    `restored = lossy * (1 + tanh(gain)) + level * exp(fill) * direction / |direction|`
+    `restored = lossy * (1 + opening * tanh(gain)) + opening * level * exp(fill) * direction / |direction|`
 
-    where `level` is the RMS of the frame's bins. The exponential lets the added
-    term follow music over 100 dB; its offset makes it start at -104 dB, so the
+    where `level` is the RMS of the frame's bins and `opening` the gate's, 1 without one. The exponential lets the added
+    term follow music over 100 dB; its offset makes it start at -61 dB, so the
     layer is the identity when its `answer` is zero. In digital silence `level`
     is zero, and so is the output.
 
     Input shape:
         Real part, imaginary part, `(batch, frames, bins)` each, and the network's answer
-        `(batch, frames, 4 * bins)`: gain, fill, and the real and imaginary part of direction.
+        `(batch, frames, 4 * bins)`: gain, fill, and the real and imaginary part of direction. Optionally a
+        gate, `(batch, frames, 1)` from 0 to 1.
 
     Output shape:
         Two tensors, real and imaginary part, `(batch, frames, bins)` each.
@@ -64,13 +65,14 @@ class SpectralGainAndFill(keras.layers.Layer):
     # where music's upper octave lies. Much lower, and the log loss does not see it.
     offset = -7.0
 
-    def call(self, real, imag, answer):
+    def call(self, real, imag, answer, opening=None):
         gain, fill, direction_real, direction_imag = ops.split(answer, 4, axis=-1)
-        gain = 1.0 + ops.tanh(gain)
+        gain = 1.0 + (ops.tanh(gain) if opening is None else opening * ops.tanh(gain))
         length = ops.rsqrt(ops.square(direction_real) + ops.square(direction_imag) + 1e-6)
         # The ceiling, e^3 times the frame's level, is out of reach of any music and keeps float16 finite.
-        added = _level(real, imag) * ops.exp(ops.minimum(fill + self.offset, 3.0)) * length
+        level = _level(real, imag) if opening is None else opening * _level(real, imag)
+        added = level * ops.exp(ops.minimum(fill + self.offset, 3.0)) * length
         return real * gain + added * direction_real, imag * gain + added * direction_imag
 
-    def compute_output_shape(self, real_shape, imag_shape, answer_shape):
+    def compute_output_shape(self, real_shape, imag_shape, answer_shape, opening_shape=None):
         return real_shape, imag_shape

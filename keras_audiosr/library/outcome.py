@@ -36,13 +36,14 @@ class SkippedFile:
         source: the file.
         target: where its restored twin is, or would be.
         reason: `"done"`: the target was made from this very source by this model with these settings;
-            `"lossless"`: there is nothing to restore; `"restored"`: the source is itself a restored file.
+            `"lossless"`: there is nothing to restore; `"bitrate"`: so little that restoring would harm;
+            `"restored"`: the source is itself a restored file.
         message: the same for people.
     """
 
     source: Path
     target: Path
-    reason: Literal["done", "lossless", "restored"]
+    reason: Literal["done", "lossless", "bitrate", "restored"]
     message: str
 
 

@@ -66,7 +66,8 @@ def plan_library(inputs: Sequence[str | os.PathLike], out: Path | None, suffix: 
     problems: list[tuple[Path, AudioSRError]] = []
     for given in inputs:
         for path, root in _expand(given):
-            if not path.is_dir():
+            # Path.is_dir raises for a name that is too long; as a file it fails with a word of its own.
+            if not os.path.isdir(path):  # noqa: PTH112
                 found.append((path, root))
                 continue
             songs = list(_songs_in(path, recursive, out, problems))
@@ -129,7 +130,7 @@ def _with_targets(found: list[tuple[Path, Path | None]], out: Path | None, suffi
             raise UsageError(f"an input is never written to; {target} is both input and output; choose another with -o")
         return Song(source, target)
 
-    if out is not None and out.suffix.lower() in FORMATS and not out.is_dir():
+    if out is not None and out.suffix.lower() in FORMATS and not os.path.isdir(out):  # noqa: PTH112
         if len(found) > 1 or any(root is not None for _, root in found):
             raise UsageError(f"several inputs need a folder; received {len(found)} files and -o {out}; name a folder")
         return [checked(path, out) for path, _ in found]

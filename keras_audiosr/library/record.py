@@ -44,6 +44,6 @@ def read_record(path) -> dict | None:
     tags, _ = read_tags(path)
     try:
         record = json.loads(tags[RESTORATION][0])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, RecursionError):  # the last of brackets in brackets in brackets
         return None
     return record if isinstance(record, dict) else None

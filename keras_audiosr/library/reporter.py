@@ -66,11 +66,13 @@ class Reporter:
         json_lines: whether lines are JSON.
         several: whether there is a summary.
         piped: whether standard output carries music; then all lines go to standard error.
+        names: what files that stand in for pipes are called instead of their paths.
     """
 
-    def __init__(self, json_lines: bool, several: bool, piped: bool):
+    def __init__(self, json_lines: bool, several: bool, piped: bool, names: dict[str, str] | None = None):
         self._json = json_lines
         self._several = several
+        self._names = names or {}
         self._out: TextIO = sys.stderr if piped else sys.stdout
         self._counts: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
@@ -114,16 +116,17 @@ class Reporter:
             speed = f"; {self._duration / 60:.1f} min of music in {elapsed:.1f} s" if self._duration else ""
             self._line(", ".join(parts) + speed, self._out)
 
-    @staticmethod
-    def _line(text: str, file: TextIO) -> None:
+    def _line(self, text: str, file: TextIO) -> None:
         from tqdm import tqdm
 
+        for path, name in self._names.items():
+            text = text.replace(path, name)
         # tqdm's own write, so that a line and the bar do not run into each other; one line, whatever is in a path.
         tqdm.write(" ".join(text.splitlines()), file=file)
 
 
 _EVENTS = {RestoredFile: "restored", PlannedFile: "planned", FailedFile: "failed", SkippedFile: "skipped"}
-_SKIPPED = {"done": "done already", "lossless": "lossless", "restored": "restored before"}
+_SKIPPED = {"done": "done already", "lossless": "lossless", "bitrate": "of high bitrate", "restored": "restored before"}
 
 
 def _event(outcome: Outcome) -> dict:

@@ -13,7 +13,9 @@ from ..audio import files
 from ..audio.blend import Blend, channel_strengths
 from ..audio.framing import BlockProcessor, process_blocks
 from ..audio.limiter import Limiter
+from ..audio.proof import require_written
 from ..audio.resample import RateConverter
+from ..audio.scan import find_faults
 from ..audio.tags import copy_tags
 from ..audio.verdict import WORTH_SAMPLE_RATE, is_lossless, judge, meter_blocks, room_advice
 from ..audio.writers import open_writer
@@ -26,8 +28,6 @@ from .settings import Settings
 
 # Samples a block: large enough that Python's part is small, small beside a song.
 BLOCK_LENGTH = 1 << 16
-# Seconds by which decoded and declared duration may differ before the user is told.
-DURATION_TOLERANCE = 0.5
 
 
 def restore_song(
@@ -67,10 +67,11 @@ def restore_song(
         return PlannedFile(source, target)
 
     length = 0
+    complaints: list[str] = []
 
     def decoded() -> Iterator[np.ndarray]:
         nonlocal length
-        for block in _blocks(source, info, stopped):
+        for block in _blocks(source, info, stopped, complaints):
             _require_finite(block, source, length, info.sample_rate)
             length += len(block)
             yield block
@@ -85,21 +86,27 @@ def restore_song(
     blocks: Iterable[np.ndarray] = decoded()
     for processor in chain:
         blocks = process_blocks(processor, blocks)
-    with files.atomic_output(target) as partial:
-        output = dataclasses.replace(info, sample_rate=rate)
-        with open_writer(partial, output, settings.subtype, settings.clips(subtype) != "none") as writer:
-            for block in blocks:
-                writer.write(block)
-        cut = cut_short(source, info.duration, length / info.sample_rate)
-        if cut:
-            _refuse_if_strict(cut, settings)
-        copy_tags(source, partial, record_tags(record))
+    output = dataclasses.replace(info, sample_rate=rate)
+    try:
+        with files.atomic_output(target, replace=settings.overwrite) as partial:
+            with open_writer(partial, output, settings.subtype, settings.clips(subtype) != "none") as writer:
+                for block in blocks:
+                    writer.write(block)
+            cut = find_faults(source, info, length / info.sample_rate, complaints)
+            if cut:
+                _refuse_if_strict(cut, settings)
+            copy_tags(source, partial, record_tags(record))
+            require_written(partial, writer, output)
+    except OutputExistsError:
+        # Another run was quicker with this song.
+        done = _settled(song, record, settings)
+        if done is not None:
+            return done
+        raise
 
     warnings = [cut] if cut else []
     if info.sample_rate < WORTH_SAMPLE_RATE and rate == info.sample_rate:
         warnings.append(f"{source}: {room_advice(info.sample_rate)}")
-    elif not is_lossless(info.codec) and judge(info).worth == "little":
-        warnings.append(f"{source}: {judge(info).advice}")
     if writer.clipped:
         warnings.append(
             f"{source}: {writer.clipped} samples beyond full scale clamped; --clip limit turns them down,"
@@ -135,20 +142,27 @@ def _needless(song: Song, info: files.AudioInfo, settings: Settings, stopped: th
         message = f"{song.source} is itself a restored file; --force restores it again"
         return SkippedFile(song.source, song.target, "restored", message)
     # At a higher rate than its own even a lossless file has an empty band.
-    if not is_lossless(info.codec) or (settings.rate or 0) > info.sample_rate:
+    if (settings.rate or 0) > info.sample_rate:
         return None
+    if not is_lossless(info.codec):
+        verdict = judge(info)
+        if verdict.worth != "no":
+            return None
+        message = f"{song.source}: {verdict.advice} ({verdict.reason}); --force restores it all the same"
+        return SkippedFile(song.source, song.target, "bitrate", message)
     length = 0
+    complaints: list[str] = []
 
     def counted() -> Iterator[np.ndarray]:
         nonlocal length
-        for block in _blocks(song.source, info, stopped):
+        for block in _blocks(song.source, info, stopped, complaints):
             length += len(block)
             yield block
 
     verdict = judge(info, meter_blocks(counted(), info.sample_rate))
     if verdict.kind != "lossless":
         return None
-    cut = cut_short(song.source, info.duration, length / info.sample_rate)
+    cut = find_faults(song.source, info, length / info.sample_rate, complaints)
     if cut:
         _refuse_if_strict(cut, settings)
         cut = f"; {cut}"
@@ -156,8 +170,10 @@ def _needless(song: Song, info: files.AudioInfo, settings: Settings, stopped: th
     return SkippedFile(song.source, song.target, "lossless", message)
 
 
-def _blocks(source: Path, info: files.AudioInfo, stopped: threading.Event) -> Iterator[np.ndarray]:
-    for block in files.read_blocks(source, info, BLOCK_LENGTH):
+def _blocks(
+    source: Path, info: files.AudioInfo, stopped: threading.Event, complaints: list[str]
+) -> Iterator[np.ndarray]:
+    for block in files.read_blocks(source, info, BLOCK_LENGTH, complaints=complaints):
         if stopped.is_set():
             raise KeyboardInterrupt
         yield block
@@ -177,13 +193,6 @@ def _chain(runner: Runner, info: files.AudioInfo, rate: int, settings: Settings)
     if work_rate != rate:
         chain.append(RateConverter(work_rate, rate, info.channels))
     return chain
-
-
-def cut_short(source: Path, declared: float, duration: float) -> str:
-    """One line about a file that holds less or more than it declares; empty for a whole one."""
-    if not declared or abs(duration - declared) <= DURATION_TOLERANCE:
-        return ""
-    return f"{source} declares {declared:.1f} s and holds {duration:.1f} s; it may be cut short or joined"
 
 
 def _refuse_if_strict(cut: str, settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 import keras
 from keras import layers
+from keras.initializers import Constant
 
 from ..layers import STFT, InverseSTFT, ResidualUnit, SpectralFeatures, SpectralGainAndFill
 from ..layers.residual import MOMENTUM
@@ -9,37 +10,61 @@ from ..layers.residual import MOMENTUM
 ARRANGEMENTS = ("paired", "row")
 
 
-def _carry(features, filters, kernel_size, batch_normalization, name):
+def _paddings(lookahead, kernel_size, *dilation_rates):
+    """Padding of convolutions in a row: centred while the look-ahead lasts, else causal; and what is left of it."""
+    paddings = []
+    for dilation_rate in dilation_rates:
+        ahead = kernel_size // 2 * dilation_rate
+        paddings.append("same" if lookahead is None or lookahead >= ahead else "causal")
+        if lookahead is not None and lookahead >= ahead:
+            lookahead -= ahead
+    return paddings, lookahead
+
+
+def _carry(features, filters, kernel_size, batch_normalization, padding, name):
     """Carries features to the next layer through a pre-activated convolution."""
     if batch_normalization:
         features = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(features)
     # Without an activation the convolutions of all layers would collapse into one.
     features = layers.ReLU(name=f"{name}_relu")(features)
     convolution = layers.Conv1D(
-        filters, kernel_size, padding="same", kernel_initializer="he_normal", name=f"{name}_conv"
+        filters, kernel_size, padding=padding, kernel_initializer="he_normal", name=f"{name}_conv"
     )
     return convolution(features)
 
 
-def _tree(features, units, sizes):
+def _unit(features, sizes, lookahead, dilation_rate, name):
+    """A residual unit within a look-ahead; its result, and what is left of the look-ahead."""
+    paddings, left = _paddings(lookahead, sizes[1], dilation_rate, 1)
+    unit = ResidualUnit(*sizes, dilation_rate, padding="same" if left is None else tuple(paddings), name=name)
+    return unit(features), left
+
+
+def _tree(features, sizes, lookahead, dilation_rates):
     """Units side by side on the same features, added in pairs until one is left."""
-    results = [unit(features) for unit in units]
+    units = [_unit(features, sizes, lookahead, rate, f"unit_{index}") for index, rate in enumerate(dilation_rates)]
+    results = [result for result, _ in units]
+    # All units began with the same look-ahead: a sum sees as far ahead as the one that used most of it.
+    lookahead = None if lookahead is None else min(left for _, left in units)
     layer = 0
     while len(results) > 1:
+        (padding,), lookahead = _paddings(lookahead, sizes[1], 1)
         names = [f"layer_{layer}_pair_{index}" for index in range(len(results) // 2)]
         pairs = zip(results[::2], results[1::2], names, strict=True)
-        results = [_carry(layers.Add(name=f"{name}_add")([left, right]), *sizes, name) for left, right, name in pairs]
+        sums = [(layers.Add(name=f"{name}_add")([left, right]), name) for left, right, name in pairs]
+        results = [_carry(total, *sizes, padding, name) for total, name in sums]
         layer += 1
-    return results[0]
+    return results[0], lookahead
 
 
-def _row(features, units, sizes):
+def _row(features, sizes, lookahead, dilation_rates):
     """The same units one after the other, and as many convolutions behind them as the tree has sums."""
-    for unit in units:
-        features = unit(features)
-    for index in range(len(units) - 1):
-        features = _carry(features, *sizes, f"carry_{index}")
-    return features
+    for index, rate in enumerate(dilation_rates):
+        features, lookahead = _unit(features, sizes, lookahead, rate, f"unit_{index}")
+    for index in range(len(dilation_rates) - 1):
+        (padding,), lookahead = _paddings(lookahead, sizes[1], 1)
+        features = _carry(features, *sizes, padding, f"carry_{index}")
+    return features, lookahead
 
 
 def paired_resnet(
@@ -51,6 +76,9 @@ def paired_resnet(
     frame_length: int | None = None,
     hop_length: int | None = None,
     arrangement: str = "paired",
+    lookahead: int | None = None,
+    first_kernel_size: int | None = None,
+    gate: bool = False,
     name: str = "paired_resnet",
 ) -> keras.Model:
     """Residual units on the first features, their results added in pairs layer by layer.
@@ -84,6 +112,13 @@ def paired_resnet(
         hop_length: samples a step of the STFT; a quarter of `frame_length` when `None`.
         arrangement: `"paired"`, the paper's, or `"row"`: the same layers, weight for weight, one after the other,
             to see what adding in pairs is good for.
+        lookahead: frames (samples at sample rate) of the future that all convolutions together may see, for a
+            player that cannot wait: from the first on they are centred while it lasts, and causal after it.
+            All centred when `None`. The STFT's own `frame_length - hop_length` samples come on top.
+        first_kernel_size: of the first convolution; `kernel_size` when `None`. At frame rate it reads three numbers a
+            bin, so 1 saves a fifth of all weights.
+        gate: at frame rate, whether one more answer a frame, from 0 to 1, scales the whole correction: one number
+            leaves a frame alone that has nothing to restore. It starts at 0.95.
         name: the model's name.
 
     Input shape:
@@ -97,7 +132,7 @@ def paired_resnet(
 
     Raises:
         ValueError: `num_units` is no power of two, `dilation_rates` are not as many, an unknown arrangement,
-            or the STFT's lengths do not fit.
+            a negative look-ahead, or the STFT's lengths do not fit.
 
     Reference: J. Kim, H. Ryu, C. Jeong, "A Deep Learning based Audio Super-Resolution Algorithm from
     Lossless and Lossy Input Data" (2023); Y. Tai et al., CVPR 2017, for the unit.
@@ -110,25 +145,37 @@ def paired_resnet(
         raise ValueError(f"dilation_rates needs one number a unit, {num_units}; received {dilation_rates}")
     if arrangement not in ARRANGEMENTS:
         raise ValueError(f"arrangement must be 'paired' or 'row'; received {arrangement!r}; try 'paired'")
+    if lookahead is not None and lookahead < 0:
+        raise ValueError(f"lookahead must be None, 0 or more; received {lookahead}; try 3")
     sizes = (filters, kernel_size, batch_normalization)
+    first_kernel_size = kernel_size if first_kernel_size is None else first_kernel_size
+    (first_padding,), left = _paddings(lookahead, first_kernel_size, 1)
 
     def body(features):
-        units = [ResidualUnit(*sizes, rate, name=f"unit_{index}") for index, rate in enumerate(dilation_rates)]
-        result = (_tree if arrangement == "paired" else _row)(features, units, sizes)
-        return ResidualUnit(*sizes, name="last_unit")(result)
+        arranged = _tree if arrangement == "paired" else _row
+        features, last = arranged(features, sizes, left, dilation_rates)
+        return _unit(features, sizes, last, 1, "last_unit")
 
     lossy = keras.Input((None, 1), name="lossy")
     if frame_length is None:
-        features = layers.Conv1D(filters, kernel_size, padding="same", name="first")(lossy)
-        output = layers.Conv1D(1, kernel_size, padding="same", kernel_initializer="zeros", name="output")
-        restored = layers.Subtract(name="restored")([lossy, output(body(features))])
+        features = layers.Conv1D(filters, first_kernel_size, padding=first_padding, name="first")(lossy)
+        features, last = body(features)
+        (padding,), _ = _paddings(last, kernel_size, 1)
+        output = layers.Conv1D(1, kernel_size, padding=padding, kernel_initializer="zeros", name="output")
+        restored = layers.Subtract(name="restored")([lossy, output(features)])
     else:
         transform = {"frame_length": frame_length, "hop_length": hop_length or frame_length // 4}
         real, imag = STFT(**transform, name="stft")(lossy)
         features = SpectralFeatures(name="features")(real, imag)
-        features = layers.Conv1D(filters, kernel_size, padding="same", name="first")(features)
+        features = layers.Conv1D(filters, first_kernel_size, padding=first_padding, name="first")(features)
         output = layers.Conv1D(2 * frame_length, 1, kernel_initializer="zeros", name="output")
-        answer = output(body(features))
-        real, imag = SpectralGainAndFill(name="gain_and_fill")(real, imag, answer)
+        features, _ = body(features)
+        answers = [output(features)]
+        if gate:
+            opening = layers.Conv1D(
+                1, 1, activation="sigmoid", kernel_initializer="zeros", bias_initializer=Constant(3.0), name="gate"
+            )
+            answers.append(opening(features))
+        real, imag = SpectralGainAndFill(name="gain_and_fill")(real, imag, *answers)
         restored = InverseSTFT(**transform, name="restored")(real, imag)
     return keras.Model(lossy, restored, name=name)

@@ -6,12 +6,14 @@ is trained and exported. It needs no Keras to be read.
 
 import json
 import os
+import re
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from ..errors import ArtifactError, UsageError
 
-__all__ = ["DEFAULT_PRESET", "bundled_folder", "list_presets", "load_preset"]
+__all__ = ["DEFAULT_PRESET", "bundled_folder", "check_preset", "is_bundled", "is_name", "list_presets", "load_preset"]
 
 DEFAULT_PRESET = "paired_resnet_frame_44k"
 
@@ -64,12 +66,32 @@ def load_preset(name_or_path: str | os.PathLike[str]) -> dict:
         raise UsageError(f"a preset's name or a .json file is needed; received {name!r}; did you mean {near!r}?")
     try:
         preset = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ArtifactError(f"a preset is a JSON object; {name}: {error}; mend the file") from error
+    return check_preset(preset, name)
+
+
+def check_preset(preset: Any, source: str) -> dict[str, Any]:
+    """A preset as it was read, once it is known to be one; `source` is named in what is wrong with it.
+
+    Raises:
+        ArtifactError: something that is needed is missing, or of another type.
+    """
     for key, kind in _REQUIRED.items():
         if not isinstance(preset, dict) or not isinstance(preset.get(key), kind):
-            raise ArtifactError(f"a preset needs {key!r} of type {kind.__name__}; {name} has none; add it")
+            raise ArtifactError(f"a preset needs {key!r} of type {kind.__name__}; {source} has none; add it")
+    if not is_name(preset["name"]):
+        raise ArtifactError(
+            f"a preset's name has letters, digits, '_', '-' and '.'; {source} has {preset['name']!r}; give it another"
+        )
+    if not isinstance(preset["export"].get("window_length"), int):
+        raise ArtifactError(f"a preset needs export.window_length, in samples; {source} has none; add it")
     return preset
+
+
+def is_name(name: str) -> bool:
+    """Whether a name can be a folder's: letters, digits, `_`, `-` and `.`, the first of them no dot."""
+    return re.fullmatch(r"[\w-][\w.-]*", name) is not None
 
 
 def bundled_folder(name: str) -> Path:
@@ -78,11 +100,20 @@ def bundled_folder(name: str) -> Path:
     Raises:
         ArtifactError: this preset ships without weights.
     """
-    # In a wheel the folder is the package keras_audiosr.exported_models; in a checkout it lies beside the package.
-    package = Path(__file__).parents[1]
-    for root in (package / "exported_models", package.parent / "exported_models"):
+    for root in _bundled_roots():
         if (root / name / "metadata.json").is_file():
             return root / name
     raise ArtifactError(
         f"a preset with bundled weights is needed; {name!r} has none; train and export it, or use {DEFAULT_PRESET!r}"
     )
+
+
+def is_bundled(path: str | os.PathLike[str]) -> bool:
+    """Whether a path lies, links followed, in the trained artefacts that came with the package."""
+    return any(Path(path).resolve().is_relative_to(root.resolve()) for root in _bundled_roots())
+
+
+def _bundled_roots() -> tuple[Path, Path]:
+    # In a wheel the folder is the package keras_audiosr.exported_models; in a checkout it lies beside the package.
+    package = Path(__file__).parents[1]
+    return package / "exported_models", package.parent / "exported_models"

@@ -36,7 +36,10 @@ class Runner(abc.ABC):
     version = ""
 
     def __init__(self, *, name: str, sample_rate: int, window_length: int, context: int, hop_length: int):
-        if hop_length < 1 or window_length % hop_length or context % hop_length or window_length <= 2 * context:
+        if sample_rate < 1:
+            raise ArtifactError(f"a model has a sample rate; {name!r} has {sample_rate} Hz; export it again")
+        on_grid = hop_length > 0 and window_length % hop_length == context % hop_length == 0
+        if not on_grid or context < 0 or window_length <= 2 * context:
             raise ArtifactError(
                 "window_length and context must be multiples of hop_length, with window_length above 2 * context;"
                 f" model {name!r} has {window_length}, {context} and {hop_length}; export it again"

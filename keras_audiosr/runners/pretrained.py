@@ -2,13 +2,14 @@
 
 import os
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ArtifactError, UsageError
 from ..presets import DEFAULT_PRESET, bundled_folder, list_presets, load_preset
 from .artifact import METADATA, read_metadata, read_verified
-from .keras import CHECKPOINT, load_checkpoint
+from .checkpoint import CHECKPOINT, load_checkpoint, require_finite_weights
 
 if TYPE_CHECKING:
     import keras
@@ -31,7 +32,8 @@ def load_model(preset_or_path: str | os.PathLike[str] | None = None) -> "keras.M
         row. It is not compiled. `load_runner` gives what restores whole songs.
 
     Raises:
-        ArtifactError: nothing of the kind; damaged (SHA-256); or a preset that ships without weights.
+        ArtifactError: nothing of the kind; damaged (SHA-256); weights that are not finite; or a preset that ships
+            without weights.
 
     Example:
 
@@ -105,10 +107,14 @@ def _load_exported(folder: Path) -> "keras.Model":
         weights = Path(place, WEIGHTS)
         weights.write_bytes(content)
         try:
-            model.load_weights(weights)
-        except (ValueError, OSError, KeyError) as error:
+            with warnings.catch_warnings():
+                # Keras only warns of layers for which the file has nothing, and leaves them as they were drawn.
+                warnings.filterwarnings("error", message="Skipping")
+                model.load_weights(weights)
+        except (ValueError, OSError, KeyError, UserWarning) as error:
             reason = " ".join(str(error).split())[:300]
             raise ArtifactError(
                 f"the weights must fit the network in {METADATA}; {folder / WEIGHTS}: {reason}; export it again"
             ) from error
+    require_finite_weights(model, folder / WEIGHTS)
     return model

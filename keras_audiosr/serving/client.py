@@ -91,6 +91,8 @@ class ServingClient:
             raise failure(self.address, "INVALID_ARGUMENT", f"its {DESCRIBE_SIGNATURE!r} tells too little") from error
         if version is not None:
             numbers["version"] = version
+        # Before anything is allocated by it.
+        self._windows_a_message(self.address, numbers["window_length"])
         return Description(_text(told["name"]), _text(told["weights"]), **numbers)
 
     def predict(self, windows: np.ndarray, version: int | None = None) -> np.ndarray:
@@ -110,18 +112,20 @@ class ServingClient:
         address = self.address
         if version is not None:
             address = dataclasses.replace(address, version=version, label=None)
-        # 4 KiB: names, shapes and the like.
-        room = (self.options.max_message - 4096) / (
-            windows.shape[1] * self._transport.bytes_per_sample(self.options.pcm16)
-        )
-        if room < 1:
-            raise failure(
-                address, "OUT_OF_RANGE", f"a window does not fit a message of {self.options.max_message} bytes"
-            )
-        size = min(MAX_BATCH, int(room))
+        size = min(MAX_BATCH, self._windows_a_message(address, windows.shape[1]))
         parts = [windows[start : start + size] for start in range(0, len(windows), size)]
         run = self._predict_pcm16 if self.options.pcm16 else self._predict_float
         return np.concatenate([run(address, part) for part in parts]) if parts else windows
+
+    def _windows_a_message(self, address: ServerAddress, window_length: int) -> int:
+        # 4 KiB: names, shapes and the like.
+        room = self.options.max_message - 4096
+        count = int(room // (max(window_length, 1) * self._transport.bytes_per_sample(self.options.pcm16)))
+        if count < 1:
+            raise failure(
+                address, "OUT_OF_RANGE", f"a window does not fit a message of {self.options.max_message} bytes"
+            )
+        return count
 
     def _predict_float(self, address: ServerAddress, windows: np.ndarray) -> np.ndarray:
         found, _ = self._call(address, SIGNATURE, {"lossy": windows}, self.options.deadline)

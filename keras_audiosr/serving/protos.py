@@ -10,6 +10,7 @@ Reference: tensorflow_serving/apis/{model,predict,prediction_log}.proto and
 tensorflow/core/framework/{tensor,tensor_shape}.proto.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -125,17 +126,22 @@ def read_outputs(response) -> dict:
         tensor = entry.value
         shape = tuple(dim.size for dim in tensor.tensor_shape.dim)
         values: np.ndarray | list[bytes]
-        if tensor.dtype == DT_STRING:
-            values = list(tensor.string_val)
-        elif tensor.dtype == DT_FLOAT:
-            values = np.frombuffer(tensor.tensor_content or tensor.float_val, "<f4").astype(np.float32, copy=False)
-        elif tensor.tensor_content:
-            values = np.frombuffer(tensor.tensor_content, "<i4" if tensor.dtype == DT_INT32 else "<i8")
-        else:
-            values = np.array(tensor.int_val or tensor.int64_val, np.int64)
-        if len(values) != int(np.prod(shape)):
+        try:
+            if tensor.dtype == DT_STRING:
+                values = list(tensor.string_val)
+            elif tensor.dtype == DT_FLOAT:
+                values = np.frombuffer(tensor.tensor_content or tensor.float_val, "<f4").astype(np.float32, copy=False)
+            elif tensor.tensor_content:
+                values = np.frombuffer(tensor.tensor_content, "<i4" if tensor.dtype == DT_INT32 else "<i8")
+            else:
+                values = np.array(tensor.int_val or tensor.int64_val, np.int64)
+            held = str(len(values))
+        except ValueError:  # bytes that are no whole number of values
+            values, held = [], "half a value"
+        # Not NumPy's product, which overflows; and a length may be negative.
+        if min(shape, default=0) < 0 or held != str(math.prod(shape)):
             raise ServerError(
-                f"an answer must hold the values of its shape; {entry.key!r} {shape} holds {len(values)};"
+                f"an answer must hold the values of its shape; {entry.key!r} {shape} holds {held};"
                 " serve a bundle of 'keras-audiosr serve bundle'"
             )
         outputs[entry.key] = values.reshape(shape) if isinstance(values, np.ndarray) else values

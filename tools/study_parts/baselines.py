@@ -16,6 +16,7 @@ from keras_audiosr.audio.ffmpeg import last_line, run_ffmpeg
 from keras_audiosr.audio.files import read, write
 from keras_audiosr.datasets.decode import decode_pair
 from keras_audiosr.datasets.pairs import Pair, read_manifest, write_manifest
+from keras_audiosr.datasets.shelf import bring_in
 
 # How many times lower the rate of a corpus is.
 LOW_RATES = {"half_rate": 2, "quarter_rate": 4}
@@ -51,10 +52,7 @@ def low_rate_pairs(manifest: Path, factor: int, kind: str, out: Path) -> Path:
         lossless, sample_rate = read(manifest.parent / pair.lossless)
         lossy = Path(f"{kind}_{factor}", pair.album, Path(pair.lossless).stem + ".wav")
         write(out / lossy, interpolate(lossless, sample_rate, factor, kind), sample_rate, "FLOAT")
-        link = out / pair.lossless
-        link.parent.mkdir(parents=True, exist_ok=True)
-        if not link.exists():
-            link.symlink_to((manifest.parent / pair.lossless).resolve())
+        bring_in(manifest.parent / pair.lossless, out / pair.lossless)
         codec = f"downsample@{sample_rate / factor / 1000:g}k"
         pairs.append(dataclasses.replace(pair, lossy=str(lossy), codec=codec, encoder=kind, delay=0, decoder="any"))
     write_manifest(made, pairs)

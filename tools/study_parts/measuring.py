@@ -1,19 +1,34 @@
-"""What a trained row costs: parameters, multiplications, times real time on one LiteRT thread."""
+"""Measures one row or baseline of the study and writes its record, in a process of its own.
 
+    python -m study_parts.measuring NAME MANIFEST FOLDER OUT MINUTES MUSIC [--smoke]
+
+FOLDER holds what training left there, or receives the files that a baseline restores; the rest is as in records.py.
+"""
+
+import json
 import statistics
 import time
 from pathlib import Path
 
 import numpy as np
 
+from keras_audiosr import evaluate
+from keras_audiosr.audio.files import read
+from keras_audiosr.datasets.decode import decode_pair
 from keras_audiosr.runners import load_runner
 from keras_audiosr.runners.keras import KerasRunner
+from study_parts.baselines import BASELINES, restore_all
+from study_parts.records import KNOWN, claim, parse
+from study_parts.spectra import average_spectrum, pictured_pair
+from study_parts.summary import METRICS
 
 REPETITIONS = 3
+# Share of the validation loss that the last fifth of a run may still win for its curve to count as flat.
+FLAT = 0.01
 
 
 def cost(exported: Path, checkpoint: Path) -> dict:
-    """Parameters, multiply-accumulates a second of mono audio, and times real time.
+    """Parameters, multiply-accumulates a second of mono audio, times real time on one LiteRT thread of which processor.
 
     Operations are counted by TensorFlow's profiler in the graph of one window; two make a multiply-accumulate.
     """
@@ -42,4 +57,74 @@ def cost(exported: Path, checkpoint: Path) -> dict:
         "parameters": trained.model.count_params(),
         "gmac_per_second": operations / 2 / seconds / 1e9,
         "times_real_time": seconds / statistics.median(found),
+        "processor": processor(),
     }
+
+
+def processor() -> str:
+    """The processor's name, as Linux has it."""
+    described = Path("/proc/cpuinfo")
+    lines = described.read_text("utf-8").splitlines() if described.is_file() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
+
+
+def training_facts(folder: Path) -> dict:
+    """What `training.py` left in a row's folder."""
+
+    def load(name: str):
+        return json.loads((folder / name).read_text("utf-8"))
+
+    history, preset = load("run/history.json"), load("preset.json")
+    losses = [entry["val_loss"] for entry in history]
+    # A loss in dB may be below zero; what counts is how much of the way was still being made.
+    way = max(losses) - min(losses)
+    last = min(losses[: -max(1, len(losses) // 5)] or losses) - min(losses)
+    return {
+        **load("cpu.json"),
+        **load("calibration.json"),
+        "steps": preset["training"]["steps_per_epoch"] * len(history),
+        "flat": last / way < FLAT if len(losses) >= 5 and way > 0 else None,
+        "history": history,
+        "versions": load("run/run.json")["versions"],
+        "preset": preset,
+    }
+
+
+def figures_of(file: dict) -> dict:
+    """What the tables need of one file that `evaluate` measured."""
+    kept: dict = {"title": Path(file["lossless"]).stem}
+    for signal in ("unprocessed", "restored"):
+        values = {metric: file[signal].get(metric) for metric in METRICS}
+        kept[signal] = {metric: None if value is None else round(value, 4) for metric, value in values.items()}
+    return kept
+
+
+def measure(name: str, manifest: Path, folder: Path, visqol: bool) -> dict:
+    """All of a record but its conditions."""
+    pair = pictured_pair(manifest)
+    own: dict = {}
+    if name in BASELINES:
+        what = restore_all(manifest, BASELINES[name][2], folder / "restored")
+        restored, _ = read(what / Path(pair.lossy).with_suffix(".wav"))
+    else:
+        what = folder / "exported" / name
+        _, lossy = decode_pair(pair, manifest.parent)
+        restored = load_runner(what).run(lossy, pair.sample_rate)
+        own = {"training": training_facts(folder), "cost": cost(what, folder / "run" / "best.keras")}
+    table = evaluate(manifest, what, visqol=visqol)
+    return {
+        "about": {key: table.about[key] for key in ("manifest_sha256", "what_sha256", "versions")},
+        "files": [figures_of(file) for file in table.files],
+        "spectrum": average_spectrum(restored, pair.sample_rate),
+        **own,
+    }
+
+
+def main() -> None:
+    args, study = parse(__doc__.splitlines()[0], list(KNOWN))
+    claim(args.folder, study.conditions(args.name))
+    study.save(args.name, measure(args.name, args.manifest, args.folder, visqol=not study.smoke))
+
+
+if __name__ == "__main__":
+    main()

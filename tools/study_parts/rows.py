@@ -63,7 +63,7 @@ class Row:
         if smoke:
             _shrink(preset["model"]["config"])
         preset["data"] |= {"window_length": self.window_length, "batch_size": 2 if smoke else BATCH_SIZE}
-        preset["data"] |= {"gain": None, "polarity": False, "min_level": -60.0, "visits": 6}
+        preset["data"] |= {"gain": None, "polarity": False, "lossless_share": 0.0, "min_level": -60.0, "visits": 6}
         epochs = 1 if smoke else EPOCHS
         steps_per_epoch = max(1, -(-steps // epochs))
         # The average of the weights reaches back over two hundredths of the run, however many steps that is.
@@ -78,6 +78,13 @@ class Row:
         }
         # The same length for all; the U-Net and the transform need a power of two.
         preset["export"] = {"window_length": 16384 if smoke else 65536}
+        return preset
+
+    def definition(self, smoke: bool) -> dict:
+        """The same for every machine: the settings without words, and without what follows from the number of steps."""
+        preset = self.settings(1000, smoke)
+        del preset["name"], preset["description"]
+        del preset["training"]["steps_per_epoch"], preset["training"]["optimizer"]["ema_momentum"]
         return preset
 
 

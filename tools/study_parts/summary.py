@@ -1,13 +1,12 @@
-"""The study's tables and pictures, from what the rows left in their folders."""
+"""The study's tables and curves, made of the records alone."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from keras_audiosr.audio.files import atomic_output
-from study_parts.baselines import BASELINES
-from study_parts.rows import ROWS
+from study_parts.records import KNOWN
+from study_parts.spectra import draw_spectra
 
 METRICS = {
     "snr": "SNR (dB)",
@@ -22,8 +21,6 @@ CORPORA = {
     "half_rate": "Half the sample rate",
     "quarter_rate": "A quarter of the sample rate",
 }
-# Share of the validation loss that the last fifth of a run may still win for its curve to count as flat.
-FLAT = 0.01
 
 
 def _mean(files: list[dict], signal: str, metric: str) -> float | None:
@@ -31,42 +28,33 @@ def _mean(files: list[dict], signal: str, metric: str) -> float | None:
     return float(np.mean(values)) if values else None
 
 
-def collect(work: Path) -> list[dict]:
+def collect(records: dict[str, dict]) -> list[dict]:
     """One dict a measured row: what it is, metrics beside the unprocessed ones, what training and running it cost."""
-    known = {row.name: (row.corpus, row.note) for row in ROWS}
-    known |= {name: (corpus, note) for name, (corpus, note, _) in BASELINES.items()}
     rows = []
-    for name, (corpus, note) in known.items():
-        folder = work / "rows" / name
-        if not (folder / "evaluation.json").is_file():
+    for name, (corpus, note) in KNOWN.items():
+        if name not in records:
             continue
-        files = json.loads((folder / "evaluation.json").read_text("utf-8"))["files"]
+        record = records[name]
+        files = record["files"]
         row = {"name": name, "corpus": corpus, "note": note, "files": len(files)}
         row["metrics"] = {metric: _mean(files, "restored", metric) for metric in METRICS}
         row["unprocessed"] = {metric: _mean(files, "unprocessed", metric) for metric in METRICS}
-        if (folder / "cost.json").is_file():
-            row |= json.loads((folder / "cost.json").read_text("utf-8"))
-        if (folder / "run" / "history.json").is_file():
-            row |= _training(folder)
+        row |= record.get("cost", {})
+        if "training" in record:
+            row |= _training(record["training"])
         rows.append(row)
     return rows
 
 
-def _training(folder: Path) -> dict:
-    history = json.loads((folder / "run" / "history.json").read_text("utf-8"))
-    settings = json.loads((folder / "preset.json").read_text("utf-8"))
-    losses = [entry["val_loss"] for entry in history]
-    steps = settings["training"]["steps_per_epoch"] * len(history)
-    samples = steps * settings["data"]["batch_size"] * settings["data"]["window_length"]
-    # A loss in dB may be below zero; what counts is how much of the way was still being made.
-    way = max(losses) - min(losses)
-    last = min(losses[: -max(1, len(losses) // 5)] or losses) - min(losses)
+def _training(facts: dict) -> dict:
+    preset = facts["preset"]
+    samples = facts["steps"] * preset["data"]["batch_size"] * preset["data"]["window_length"]
     return {
-        "cpu_minutes": json.loads((folder / "cpu.json").read_text("utf-8"))["cpu_seconds"] / 60,
-        "steps": steps,
-        "minutes_heard": samples / settings["sample_rate"] / 60,
-        "flat": last / way < FLAT if len(losses) >= 5 and way > 0 else None,
-        "curve": [[entry["val_loss"], entry["val_snr"], entry["val_lsd"]] for entry in history],
+        "cpu_minutes": facts["cpu_seconds"] / 60,
+        "steps": facts["steps"],
+        "minutes_heard": samples / preset["sample_rate"] / 60,
+        "flat": facts["flat"],
+        "curve": [[entry["val_loss"], entry["val_snr"], entry["val_lsd"]] for entry in facts["history"]],
     }
 
 
@@ -130,3 +118,17 @@ def draw_curves(rows: list[dict], path: Path) -> None:
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize="small")
     with atomic_output(path) as partial:
         figure.savefig(partial, dpi=90)
+
+
+def write_document(records: dict[str, dict], out: Path) -> str:
+    """Writes results.json, table.md, curves.png and spectra.png; returns the tables."""
+    from keras_audiosr.callbacks import write_json  # imports Keras
+
+    rows = collect(records)
+    tables = to_markdown(rows)
+    write_json(out / "results.json", rows)
+    with atomic_output(out / "table.md") as partial:
+        partial.write_text(tables + "\n", "utf-8")
+    draw_curves(rows, out / "curves.png")
+    draw_spectra(records, out / "spectra.png")
+    return tables

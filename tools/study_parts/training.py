@@ -1,11 +1,10 @@
 """Trains and exports one row of the study, in a process of its own on one core.
 
-    python -m study_parts.training ROW MANIFEST OUT MINUTES [--smoke]
+    python -m study_parts.training ROW MANIFEST FOLDER OUT MINUTES MUSIC [--smoke]
 
-OUT receives preset.json, run/ (resumable), cpu.json and the exported model.
+FOLDER receives preset.json, run/ (resumable), cpu.json and the exported model; the rest is as in records.py.
 """
 
-import argparse
 import itertools
 import json
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from keras_audiosr import export, train
 from keras_audiosr.callbacks import write_json
+from study_parts.records import claim, is_trained, parse
 from study_parts.rows import ROWS
 
 # Steps that are timed, after as many that are not.
@@ -66,28 +66,24 @@ class CPUClock(threading.Thread):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("row", choices=[row.name for row in ROWS])
-    parser.add_argument("manifest", type=Path)
-    parser.add_argument("out", type=Path)
-    parser.add_argument("minutes", type=float)
-    parser.add_argument("--smoke", action="store_true")
-    args = parser.parse_args()
-    row = next(row for row in ROWS if row.name == args.row)
-    args.out.mkdir(parents=True, exist_ok=True)
+    rows = {row.name: row for row in ROWS}
+    args, study = parse(__doc__.splitlines()[0], list(rows))
+    row = rows[args.name]
+    claim(args.folder, study.conditions(row.name))
+    if is_trained(args.folder, row.name):
+        return
 
-    settings_file = args.out / "preset.json"
+    settings_file = args.folder / "preset.json"
     if not settings_file.is_file():
-        cost = 0.0 if args.smoke else seconds_per_step(row.settings(1000, args.smoke), args.manifest)
-        steps = 2 if args.smoke else max(10, round(args.minutes * 60 / cost))
-        settings = row.settings(steps, args.smoke)
-        write_json(args.out / "calibration.json", {"cpu_seconds_per_step": cost, "minutes": args.minutes})
-        write_json(settings_file, settings)
-    clock = CPUClock(args.out / "cpu.json")
+        cost = 0.0 if study.smoke else seconds_per_step(row.settings(1000, study.smoke), args.manifest)
+        steps = 2 if study.smoke else max(10, round(study.minutes * 60 / cost))
+        write_json(args.folder / "calibration.json", {"cpu_seconds_per_step": cost})
+        write_json(settings_file, row.settings(steps, study.smoke))
+    clock = CPUClock(args.folder / "cpu.json")
     clock.start()
-    train(settings_file, args.manifest, args.out / "run", verbose=2)
+    train(settings_file, args.manifest, args.folder / "run", verbose=2)
     clock.save()
-    export(args.out / "run", args.out / "exported", overwrite=True)
+    export(args.folder / "run", args.folder / "exported", overwrite=True)
     print(f"{row.name}: {clock.path.read_text().strip()}, pid {os.getpid()}")
 
 

@@ -1,0 +1,216 @@
+"""A stateful step on LiteRT: music restored block by block, as it comes. Imports no TensorFlow."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..audio.framing import BlockProcessor, SampleQueue
+from ..audio.resample import CorrectionAtRate
+from ..errors import ArtifactError, UsageError
+from .artifact import METADATA, read_metadata, read_verified, runner_arguments, version_of
+from .base import Runner
+from .litert import open_network
+
+_NUMBERS = ("hop_length", "latency", "warm_up")
+
+
+class StreamingRunner(Runner):
+    """Runs an exported `stream_<hop>.tflite`: the same samples as the whole model, without its windows.
+
+    Args:
+        folder: the exported model: `metadata.json` and what it lists.
+        file: name of the `.tflite` file in it, as `export --stream 1024` wrote it.
+        num_threads: CPU threads for one step.
+
+    Raises:
+        ArtifactError: missing, damaged (SHA-256), or not the step that `metadata.json` describes.
+
+    Attributes:
+        step_length: samples a step.
+        latency: samples by which a step's output lags behind its input.
+
+    Example:
+
+    >>> runner = StreamingRunner("exported_models/paired_resnet_frame_44k", "stream_1024.tflite")  # doctest: +SKIP
+    >>> restorer = runner.restorer(channels=2)  # doctest: +SKIP
+    >>> restored = restorer.step(block)  # doctest: +SKIP
+    """
+
+    def __init__(self, folder, file: str = "stream_1024.tflite", num_threads: int = 1):
+        folder = Path(folder)
+        metadata = read_metadata(folder)
+        super().__init__(**runner_arguments(metadata))
+        self.step_length, self.latency, self._warm_up, self._state_shapes = _described(folder, metadata, file)
+        content = read_verified(folder, metadata, file)
+        self.version = version_of(metadata, file)
+        self._network, shapes = open_network(folder / file, content, num_threads)
+        block = (1, self.step_length, 1)
+        wanted = ({"lossy": block} | self._state_shapes, {"restored": block} | self._state_shapes)
+        if shapes != wanted:
+            raise ArtifactError(
+                f"the step must take and return {wanted}; {folder / file} has {shapes}; export it again"
+            )
+        self._silence = self._state_of_silence()
+
+    def predict(self, windows: np.ndarray) -> np.ndarray:
+        """Runs each of `(batch, time, 1)` as a signal of its own, preceded and followed by silence."""
+        return np.stack([self.run(window) for window in windows])
+
+    def processor(self, channels: int, sample_rate: int | None = None) -> BlockProcessor:
+        """The `BlockProcessor` that restores one signal; as `Runner.processor`."""
+        restorer = self.restorer(channels)
+        if sample_rate in (None, self.sample_rate):
+            return restorer
+        return CorrectionAtRate(restorer, sample_rate, self.sample_rate, channels)
+
+    def restorer(self, channels: int) -> "StreamingRestorer":
+        """A stream of its own, at the model's sample rate. Streams of one runner do not know of each other."""
+        return StreamingRestorer(self, channels)
+
+    def step(self, lossy: np.ndarray, states: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """One step of one channel.
+
+        Args:
+            lossy: array `(step_length,)` float32.
+            states: what the last step returned.
+
+        Returns:
+            `restored`, array `(step_length,)`, which lags `latency` samples behind, and the next states.
+
+        Raises:
+            ArtifactError: the model returns values that are not finite.
+        """
+        results = self._network(lossy=lossy[None, :, None], **states)
+        restored = results.pop("restored")[0, :, 0]
+        if not np.isfinite(restored).all():
+            raise ArtifactError(
+                f"a model must return finite samples; {self.name!r} returned NaN or infinity; train or fetch it again"
+            )
+        return restored, results
+
+    def _state_of_silence(self) -> dict[str, np.ndarray]:
+        """What endless silence before the signal leaves: the network's answer to it is not zero in every layer."""
+        states = {name: np.zeros(shape, np.float32) for name, shape in self._state_shapes.items()}
+        for _ in range(self._warm_up // self.step_length):
+            _, states = self.step(np.zeros(self.step_length, np.float32), states)
+        return states
+
+
+class StreamingRestorer:
+    """One signal on its way through a `StreamingRunner`: its state, channel by channel.
+
+    As a `BlockProcessor`, `push` takes blocks of any length and gives back the aligned signal; `finish` gives
+    its tail. A player calls `step` instead, with blocks of `hop_length`, and hears each `latency` samples later.
+
+    A sample with digital silence (exact zeros) over the context before it and `latency` samples after it comes out
+    as digital silence, and a step of nothing else never reaches the model.
+
+    Args:
+        runner: what executes the steps.
+        channels: number of audio channels; each is restored by itself.
+
+    Attributes:
+        hop_length: samples a step.
+        latency: samples by which the output of `step` lags behind its input.
+        sample_rate: Hz.
+        channels: as given.
+    """
+
+    def __init__(self, runner: StreamingRunner, channels: int):
+        self._runner = runner
+        self.channels = channels
+        self.hop_length = runner.step_length
+        self.latency = runner.latency
+        self.sample_rate = runner.sample_rate
+        # Zeros in a row, the sample itself among them, that make a sample of output silent; and those after which
+        # the state is that of silence again.
+        self._silent = runner.context + runner.latency + 1
+        self._settled = max(self._silent, runner._warm_up)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begins a new signal; as a new restorer."""
+        self._states = [self._runner._silence] * self.channels
+        self._zeros = [self._settled] * self.channels  # in a row, up to now
+        self._queue = SampleQueue(self.channels)
+        self._received = self._produced = self._returned = 0
+
+    def step(self, lossy: np.ndarray) -> np.ndarray:
+        """Restores one block.
+
+        Args:
+            lossy: array `(hop_length, channels)` float32.
+
+        Returns:
+            Array of the same shape, float32, `latency` samples late.
+
+        Raises:
+            UsageError: another shape.
+            ArtifactError: the model returns values that are not finite.
+        """
+        if lossy.shape != (self.hop_length, self.channels):
+            raise UsageError(
+                f"a step takes (hop_length, channels) = {(self.hop_length, self.channels)}; received {lossy.shape};"
+                " use push for blocks of any length"
+            )
+        restored = np.zeros(lossy.shape, np.float32)
+        positions = np.arange(self.hop_length)
+        for channel in range(self.channels):
+            sounding = lossy[:, channel] != 0
+            before = self._zeros[channel]
+            last = np.maximum.accumulate(np.where(sounding, positions, -1 - before))
+            self._zeros[channel] = min(self.hop_length - 1 - int(last[-1]), self._settled)
+            if before >= self._settled and not sounding.any():
+                continue
+            block = np.ascontiguousarray(lossy[:, channel], np.float32)
+            restored[:, channel], self._states[channel] = self._runner.step(block, self._states[channel])
+            restored[positions - last >= self._silent, channel] = 0.0
+        return restored
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """Takes the next samples, array `(time, channels)`; returns the aligned restored ones that are ready."""
+        self._received += len(block)
+        # A copy: it waits for the rest of its hop, and the caller may use the block again.
+        self._queue.put(np.array(block, np.float32))
+        ready = []
+        while len(self._queue) >= self.hop_length:
+            ready.append(self._aligned(self.step(self._whole(self._queue.take(self.hop_length)))))
+        return np.concatenate(ready) if ready else np.zeros((0, self.channels), np.float32)
+
+    def finish(self) -> np.ndarray:
+        """Follows the signal with zeros; returns its tail, so that as many samples came out as went in, and resets."""
+        ready = [np.zeros((0, self.channels), np.float32)]
+        while self._returned < self._received:
+            ready.append(self._aligned(self.step(self._whole(self._queue.take(self.hop_length)))))
+        missing = self._returned - self._received
+        self.reset()
+        tail = np.concatenate(ready)
+        return tail[: len(tail) - missing]
+
+    def _whole(self, block: np.ndarray) -> np.ndarray:
+        return np.pad(block, ((0, self.hop_length - len(block)), (0, 0)))
+
+    def _aligned(self, restored: np.ndarray) -> np.ndarray:
+        late = max(0, min(self.latency - self._produced, len(restored)))
+        self._produced += len(restored)
+        self._returned += len(restored) - late
+        return restored[late:]
+
+
+def _described(folder: Path, metadata: dict[str, Any], file: str) -> tuple:
+    """Numbers and state shapes that `metadata.json` has of a step."""
+    streaming = metadata.get("streaming")
+    entry = streaming.get(file) if isinstance(streaming, dict) else None
+    if entry is None:
+        raise ArtifactError(
+            f"{METADATA} must describe {file} under 'streaming'; {folder} does not; export with --stream"
+        )
+    try:
+        shapes = {state["name"]: tuple(map(int, state["shape"])) for state in entry["states"]}
+        numbers = [int(entry[key]) for key in _NUMBERS]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{METADATA} must give {', '.join(_NUMBERS)} and states of {file}; {folder}: {error!r}; export it again"
+        ) from error
+    return (*numbers, shapes)

@@ -1,0 +1,270 @@
+"""Names and kinds of paths, and batches of a thousand: each song gets its output, or one line that says why not."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+import unicodedata
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tiny_model import tiny_export
+
+from keras_audiosr import cli
+from keras_audiosr.audio import ffmpeg
+from keras_audiosr.audio.ffmpeg import run_ffmpeg
+from keras_audiosr.errors import UsageError
+from keras_audiosr.library import batch
+from keras_audiosr.library.outcome import RestoredFile
+from keras_audiosr.library.plan import plan_library
+from keras_audiosr.library.settings import Settings
+from keras_audiosr.probe import probe
+
+
+@pytest.fixture(scope="module")
+def song(tmp_path_factory, make_music) -> bytes:
+    """The bytes of a short MP3."""
+    folder = tmp_path_factory.mktemp("song")
+    soundfile.write(folder / "a.wav", make_music(0.3), 44100)
+    assert run_ffmpeg("-i", str(folder / "a.wav"), "-b:a", "64k", str(folder / "a.mp3")).returncode == 0
+    return (folder / "a.mp3").read_bytes()
+
+
+def restore(*arguments) -> int:
+    return cli.main(["restore", "--model", str(tiny_export()), *map(str, arguments)])
+
+
+NAMES = [
+    "two words.mp3", "'single' and \"double\".mp3", "\N{MULTIPLE MUSICAL NOTES}\N{VICTORY HAND}.mp3", "line\nbreak.mp3",
+    "tab\there.mp3", "-o.mp3", "--overwrite.mp3", "a;b|c&d$(e)`f`.mp3", "%d %s %05d.mp3", "[1] *.mp3", "a:b.mp3",
+    "file:x.mp3", "http.mp3", "back\\slash.mp3", ".hidden.mp3", "no_suffix", "UPPER.MP3", "dots...mp3",
+    " leading and trailing .mp3",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names(song, tmp_path, monkeypatch, capsys, name):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_bytes(song)
+    # As a person in that folder names it: behind -- where it could be an option.
+    assert restore("-o", "out.flac", "--", name) == 0
+    said = capsys.readouterr()
+    assert said.err == "" and said.out.count("\n") == 1
+    assert soundfile.info("out.flac").frames == soundfile.info("out.flac").samplerate * 3 // 10
+    assert restore("--", name) == 0
+    assert Path(Path(name).stem + ".restored.flac").read_bytes() == Path("out.flac").read_bytes()
+    assert cli.main(["probe", "--", name]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_composed_and_decomposed_names_are_two_songs(song, tmp_path, capsys):
+    names = [unicodedata.normalize(form, "Café.mp3") for form in ("NFC", "NFD")]
+    for name in names:
+        (tmp_path / name).write_bytes(song)
+    if len(list(tmp_path.iterdir())) == 1:
+        pytest.skip("this file system takes them for one")
+    assert restore(tmp_path, "-o", tmp_path / "out") == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {name[:-4] + ".restored.flac" for name in names}
+
+
+def a_loop(folder):
+    (folder / "a.mp3").symlink_to(folder / "b.mp3")
+    (folder / "b.mp3").symlink_to(folder / "a.mp3")
+    return folder / "a.mp3"
+
+
+def a_broken_link(folder):
+    (folder / "a.mp3").symlink_to(folder / "gone.mp3")
+    return folder / "a.mp3"
+
+
+def a_fifo(folder):
+    os.mkfifo(folder / "a.mp3")
+    return folder / "a.mp3"
+
+
+def a_folder(folder):
+    (folder / "a.mp3").mkdir()
+    return folder / "a.mp3"
+
+
+def below_a_file(folder):
+    (folder / "a").write_text("a file")
+    return folder / "a" / "b.mp3"
+
+
+@pytest.mark.parametrize(
+    ("make", "code"),
+    [
+        (a_loop, 1), (a_broken_link, 1), (a_fifo, 1), (a_folder, 1), (below_a_file, 1),
+        (lambda folder: folder / "missing.mp3", 1), (lambda folder: Path("/dev/null"), 1),
+        (lambda folder: folder / ("x" * 300 + ".mp3"), 1), (lambda folder: Path("/proc/self/mem"), 1),
+    ],
+)  # fmt: skip
+def test_what_is_no_file(tmp_path, capsys, make, code):
+    path = make(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    tiny_export()
+    started = time.monotonic()
+    assert restore(path, "-o", tmp_path / "out.flac") == code
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "Traceback" not in said.err and said.out.count("\n") <= 1
+    assert sorted(tmp_path.rglob("*")) == before
+    # Nobody waits for somebody to write into a FIFO.
+    assert time.monotonic() - started < 60
+
+
+def test_an_unreadable_file(song, tmp_path):
+    """As root, who may read everything, in a process that gives that right up."""
+    for name, mode in (("a.mp3", 0), ("b.mp3", 0o644)):
+        (tmp_path / name).write_bytes(song)
+        (tmp_path / name).chmod(mode)
+    code = (
+        "import ctypes, os, sys; from keras_audiosr import cli\n"
+        "if os.geteuid() == 0:\n"
+        "    libc = ctypes.CDLL(None, use_errno=True)\n"
+        "    for capability in (1, 2): assert libc.prctl(24, capability, 0, 0, 0) == 0  # PR_CAPBSET_DROP: DAC_*\n"
+        "    os.execv(sys.executable, [sys.executable, '-m', 'keras_audiosr', *sys.argv[1:]])\n"
+        "sys.exit(cli.main(sys.argv[1:]))"
+    )
+    arguments = ["restore", "--model", str(tiny_export()), str(tmp_path), "-o", str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (error,) = done.stderr.splitlines()
+    assert "a.mp3" in error and "Permission denied" in error and error.count("; ") >= 2
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.restored.flac"]
+
+
+def test_a_link_to_a_song_is_a_song_and_stays(song, tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "a.mp3").write_bytes(song)
+    (tmp_path / "link.mp3").symlink_to(tmp_path / "store" / "a.mp3")
+    assert restore(tmp_path / "link.mp3") == 0
+    assert (tmp_path / "link.restored.flac").is_file() and (tmp_path / "link.mp3").is_symlink()
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["a.mp3"]
+
+
+def test_outputs_that_are_not_free(song, tmp_path, capsys):
+    (tmp_path / "a.mp3").write_bytes(song)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a.mp3").write_bytes(song)
+    (tmp_path / "link.flac").symlink_to(tmp_path / "a.mp3")
+    os.mkfifo(tmp_path / "fifo.flac")
+    (tmp_path / "dangling.flac").symlink_to(tmp_path / "nowhere")
+    before = sorted(tmp_path.rglob("*"))
+    for arguments, code in [
+        ([tmp_path / "a.mp3", "-o", tmp_path / "link.flac"], 2),  # the input under another name
+        ([tmp_path / "a.mp3", tmp_path / "sub" / "a.mp3", "-o", tmp_path], 2),  # two inputs, one output
+        ([tmp_path / "a.mp3", "-o", tmp_path / "fifo.flac"], 3),
+        ([tmp_path / "a.mp3", "-o", tmp_path / "dangling.flac"], 3),
+        ([tmp_path / "a.mp3", "-o", "/proc/out.flac"], 1),
+        ([tmp_path / "a.mp3", "-o", tmp_path / "a.mp3" / "out.flac"], 1),
+    ]:
+        assert restore(*arguments) == code, arguments
+        assert capsys.readouterr().err.count("\n") == 1
+        assert sorted(tmp_path.rglob("*")) == before
+        assert (tmp_path / "a.mp3").read_bytes() == song
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """A file system that nobody may write to."""
+    place = tmp_path / "read only"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "ro,size=64k", "tmpfs", place]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        pytest.skip(f"a tmpfs cannot be mounted here: {done.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", place], check=True)
+
+
+def test_a_read_only_target(song, tmp_path, read_only, capsys):
+    (tmp_path / "a.mp3").write_bytes(song)
+    assert restore(tmp_path / "a.mp3", "-o", read_only / "a.flac") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "the output must be writable" in error and "rights" in error
+
+
+def run(*arguments, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "keras_audiosr", "restore", "--model", str(tiny_export()), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=600, **options)
+
+
+def test_closed_standard_streams(song, tmp_path):
+    (tmp_path / "a.mp3").write_bytes(song)
+    command = [sys.executable, "-m", "keras_audiosr", "restore", "--model", str(tiny_export()), str(tmp_path / "a.mp3")]
+    for number, closed in enumerate(("<&-", ">&-", "2>&-")):
+        done = subprocess.run(
+            ["sh", "-c", f'"$@" {closed}', "sh", *command, "-o", str(tmp_path / f"{number}.flac")],
+            capture_output=True, text=True, check=False, timeout=60,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, "")
+        assert (tmp_path / f"{number}.flac").is_file()
+
+
+def test_without_ffmpeg(song, tmp_path, monkeypatch, capsys):
+    (tmp_path / "a.mp3").write_bytes(song)
+    ffmpeg.find_binary.cache_clear()
+    try:
+        monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+        monkeypatch.setenv("PATH", str(tmp_path))
+        assert restore(tmp_path / "a.mp3") == 2
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and "install FFmpeg" in error
+        assert [path.name for path in tmp_path.iterdir()] == ["a.mp3"]
+        with pytest.raises(UsageError):
+            probe(tmp_path / "a.mp3")
+    finally:
+        ffmpeg.find_binary.cache_clear()
+
+
+@pytest.mark.slow
+def test_a_thousand_songs_fifty_of_them_bad(tmp_path, make_music, song):
+    """950 results and 50 clear lines, in one run."""
+    folder = tmp_path / "music"
+    folder.mkdir()
+    damaged = {number: kind for kind, number in enumerate(range(7, 1000, 20))}
+    assert len(damaged) == 50
+    tone = make_music(0.1)
+    for number in range(1000):
+        path = folder / f"{number:04}.mp3"
+        if number not in damaged:
+            path.write_bytes(song)
+            continue
+        kind = damaged[number] % 5
+        if kind == 4:
+            samples = np.where(np.arange(len(tone))[:, None] == 10, np.nan, tone)
+            soundfile.write(path, samples, 44100, format="WAV", subtype="FLOAT")
+        else:
+            path.write_bytes([b"", b"no music", song[:1], bytes(len(song))][kind])
+    done = run(folder, "-o", tmp_path / "out", "--jobs", "2")
+    assert done.returncode == 1
+    errors = done.stderr.splitlines()
+    assert len(errors) == 50 and all(line.startswith("keras-audiosr: error: ") for line in errors), done.stderr
+    for number in damaged:
+        assert sum(f"{number:04}.mp3" in line for line in errors) == 1
+    assert "950 restored, 50 failed" in done.stdout.splitlines()[-1]
+    made = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert made == [f"{number:04}.restored.flac" for number in range(1000) if number not in damaged]
+    assert len({path.read_bytes()[:26] for path in (tmp_path / "out").iterdir()}) == 1  # STREAMINFO: the same samples
+
+
+def test_ten_thousand_songs_are_planned_and_counted(tmp_path, monkeypatch):
+    """What a run does for each song besides restoring it stays in seconds, and no file stays open."""
+    for number in range(10_000):
+        (tmp_path / f"{number}.mp3").touch()
+    monkeypatch.setattr(
+        batch, "restore_song", lambda song, *rest: RestoredFile(song.source, song.target, 1.0, 0.1, 0, ())
+    )
+    started = time.monotonic()
+    before, threads = len(list(Path("/proc/self/fd").iterdir())), threading.active_count()
+    plan = plan_library([tmp_path], None, ".flac")
+    outcomes = list(batch.restore_each(plan, tiny_export(), Settings(), jobs=2))
+    assert len({outcome.target for outcome in outcomes}) == 10_000
+    assert time.monotonic() - started < 60
+    assert len(list(Path("/proc/self/fd").iterdir())) <= before + 2
+    assert threading.active_count() <= threads + 1

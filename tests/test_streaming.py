@@ -1,0 +1,234 @@
+"""The exported step: the same samples as the exported whole, however the music comes in."""
+
+import json
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from equivalence import agree
+from tiny_model import HOP, tiny_streams, write_frame_run
+
+from keras_audiosr import cli
+from keras_audiosr.errors import ArtifactError, UsageError
+from keras_audiosr.export import export
+from keras_audiosr.runners import load_runner
+from keras_audiosr.runners.litert import LiteRTRunner
+from keras_audiosr.runners.streaming import StreamingRunner
+
+HOPS = (512, 1024, 2048)
+# Of full scale. Measured: 0, the same kernels see the same numbers.
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def streams():
+    return {hop: load_runner(tiny_streams() / f"stream_{hop}.tflite") for hop in HOPS}
+
+
+@pytest.fixture(scope="module")
+def song(make_music):
+    """Two channels with digital silence before, inside and after, which do not begin together."""
+    audio = make_music(duration=1.5)
+    audio[: 3 * HOP + 17] = 0
+    audio[20_000:45_000] = 0
+    audio[-900:] = 0
+    audio[:9000, 1] = 0
+    return audio
+
+
+@pytest.fixture(scope="module")
+def expected(song):
+    restored = load_runner(tiny_streams()).run(song)
+    assert np.abs(restored - song).max() > 1e-3  # the model does something
+    return restored
+
+
+def assert_same(restored, expected, what):
+    assert restored.dtype == np.float32
+    agree(restored, expected, TOLERANCE, what)
+
+
+def in_blocks(restorer, audio, lengths):
+    """The audio pushed in blocks of these lengths, again and again, and the tail."""
+    parts, start = [], 0
+    while start < len(audio):
+        for length in lengths:
+            parts.append(restorer.push(audio[start : start + length]))
+            start += length
+    return np.concatenate([*parts, restorer.finish()])
+
+
+@pytest.mark.parametrize("hop", HOPS)
+def test_a_file(hop, streams, song, expected):
+    assert isinstance(streams[hop], StreamingRunner)
+    assert isinstance(load_runner(tiny_streams() / "model.tflite"), LiteRTRunner)
+    assert_same(streams[hop].run(song), expected, f"hop {hop}")
+    # mono, and a length that is no multiple of anything
+    whole = load_runner(tiny_streams())
+    assert_same(streams[hop].run(song[:12_345, :1]), whole.run(song[:12_345, :1]), f"hop {hop}, mono")
+
+
+@pytest.mark.parametrize("hop", HOPS)
+def test_blocks_of_any_length(hop, streams, song, expected):
+    generator = np.random.default_rng(hop)
+    restorer = streams[hop].restorer(channels=2)
+    for lengths in ([hop], [1, 0, 977], generator.integers(0, 5000, size=9)):
+        # The same restorer: after its tail it is as new.
+        assert_same(in_blocks(restorer, song, lengths), expected, f"hop {hop}, blocks of {lengths}")
+
+
+@pytest.mark.parametrize("start", [1, HOP, 7777, 44_100])
+def test_from_any_start(start, streams, song):
+    expected = load_runner(tiny_streams()).run(song[start:])
+    assert_same(streams[1024].run(song[start:]), expected, f"from {start}")
+
+
+@pytest.mark.parametrize("length", [0, 1, 100, HOP, 1023, 1024, 1025, 5000])
+def test_length_in_is_length_out(length, streams, song):
+    piece = song[2000 : 2000 + length]
+    for hop in HOPS:
+        assert streams[hop].run(piece).shape == piece.shape
+        assert_same(streams[hop].run(piece), load_runner(tiny_streams()).run(piece), f"hop {hop}, {length} samples")
+
+
+def test_two_streams_side_by_side(streams, song, expected):
+    other = song[::-1].copy()
+    first, second = (streams[1024].restorer(channels=2) for _ in range(2))
+    parts = [], []
+    for start in range(0, len(song), 1500):
+        parts[0].append(first.push(song[start : start + 1500]))
+        parts[1].append(second.push(other[start : start + 1500]))
+    parts[0].append(first.finish())
+    parts[1].append(second.finish())
+    assert_same(np.concatenate(parts[0]), expected, "first of two")
+    assert_same(np.concatenate(parts[1]), load_runner(tiny_streams()).run(other), "second of two")
+
+
+def test_reset_is_as_new(streams, song):
+    restorer = streams[512].restorer(channels=2)
+    for block in song[:8192].reshape(-1, 512, 2):
+        restorer.step(block)
+    restorer.push(song[:700])
+    restorer.reset()
+    new = streams[512].restorer(channels=2)
+    for block in song[8192:16384].reshape(-1, 512, 2):
+        np.testing.assert_array_equal(restorer.step(block), new.step(block))
+
+
+@pytest.mark.parametrize("hop", HOPS)
+def test_steps_are_late_by_the_latency(hop, streams, song, expected):
+    restorer = streams[hop].restorer(channels=2)
+    described = json.loads((tiny_streams() / "metadata.json").read_text())["streaming"][f"stream_{hop}.tflite"]
+    assert restorer.latency == described["latency"] == 11 * HOP  # 8 frames ahead in the network, 3 in the transform
+    assert described["algorithmic_latency"] == 11 * HOP + hop
+    assert described["algorithmic_latency_ms"] == pytest.approx(1000 * (11 * HOP + hop) / 44100, abs=0.05)
+    assert described["state_bytes"] == 4 * np.prod(described["states"][0]["shape"])
+    count = len(song) // hop
+    steps = np.concatenate([restorer.step(block) for block in song[: count * hop].reshape(count, hop, 2)])
+    assert_same(steps[restorer.latency :], expected[: len(steps) - restorer.latency], f"steps of {hop}")
+
+
+def test_digital_silence_stays_and_costs_nothing(streams, song, monkeypatch):
+    runner, calls = streams[1024], []
+    step = runner.step
+    monkeypatch.setattr(runner, "step", lambda *arguments: calls.append(1) or step(*arguments))
+    restorer = runner.restorer(channels=2)
+    assert not restorer.push(np.zeros((50_000, 2), np.float32)).any()
+    assert not calls
+    # A tone, then silence again: the network is asked until its memory of the tone is gone.
+    restorer.push(song[10_000:12_000])
+    restorer.push(np.zeros((50_000, 2), np.float32))
+    asked = len(calls)
+    assert 0 < asked < 2 * 20
+    assert not restorer.push(np.zeros((50_000, 2), np.float32)).any()
+    assert len(calls) == asked
+
+
+def test_another_sample_rate_goes_through(streams, make_music):
+    audio = make_music(duration=0.5, sample_rate=48000)
+    expected = load_runner(tiny_streams()).run(audio, 48000)
+    assert_same(streams[512].run(audio, 48000), expected, "48 kHz")
+
+
+def test_parity_is_recorded_and_files_are_hashed():
+    metadata = json.loads((tiny_streams() / "metadata.json").read_text())
+    assert list(metadata["streaming"]) == [f"stream_{hop}.tflite" for hop in HOPS]
+    for hop in HOPS:
+        assert metadata["worst_difference"][f"stream_{hop}"] < 1e-4
+        assert f"stream_{hop}.tflite" in metadata["files"]
+    card = (tiny_streams() / "MODEL_CARD.md").read_text()
+    assert f"| stream_512.tflite | 512 | {11 * HOP} samples | 75.5 ms |" in card
+
+
+def test_one_delegate_takes_the_whole_step():
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(tiny_streams() / "stream_1024.tflite"))
+    interpreter.allocate_tensors()
+    (delegate,) = [op for op in interpreter._get_ops_details() if op["op_name"] == "DELEGATE"]
+    # It begins at the step's inputs and ends at its outputs, so nothing is left to others.
+    assert sorted(delegate["outputs"]) == sorted(detail["index"] for detail in interpreter.get_output_details())
+    assert set(delegate["inputs"]) >= {detail["index"] for detail in interpreter.get_input_details()}
+
+
+def test_a_short_look_ahead_is_a_short_latency(tmp_path, song):
+    (tmp_path / "run").mkdir()
+    run = write_frame_run(tmp_path / "run", lookahead=3)
+    # What is not seen ahead is seen behind: the windows of the whole model need more context than before.
+    with pytest.raises(ArtifactError, match=r"has 3072 samples, its network sees \d+; set it to 4608"):
+        export(run, tmp_path, stream=[512])
+    run = write_frame_run(tmp_path / "run", context=4608, lookahead=3)
+    folder = export(run, tmp_path, stream=[512])
+    entry = json.loads((folder / "metadata.json").read_text())["streaming"]["stream_512.tflite"]
+    assert entry["latency"] == (3 + 3) * HOP
+    assert entry["algorithmic_latency_ms"] < 50
+    assert_same(load_runner(folder / "stream_512.tflite").run(song), load_runner(folder).run(song), "short look-ahead")
+
+
+def test_hops_are_checked(tmp_path):
+    (tmp_path / "run").mkdir()
+    run = write_frame_run(tmp_path / "run")
+    for hop, near in ((1000, 1024), (0, 256), (-512, 256)):
+        with pytest.raises(UsageError, match=rf"multiple of the model's hop, 256 samples; received {hop}; try {near}"):
+            export(run, tmp_path, stream=[hop])
+    assert cli.main(["export", str(run), str(tmp_path), "--stream", "1000"]) == 2
+
+
+def test_shape_is_checked(streams):
+    with pytest.raises(UsageError, match=r"\(512, 2\); received \(512, 1\)"):
+        streams[512].restorer(channels=2).step(np.zeros((512, 1), np.float32))
+
+
+@pytest.mark.parametrize("what", ["not described", "no latency", "other state", "one bit"])
+def test_damaged_artifact_is_refused_in_one_line(what, tmp_path):
+    folder = shutil.copytree(tiny_streams(), tmp_path / "model")
+    metadata = json.loads((folder / "metadata.json").read_text())
+    entry = metadata["streaming"]["stream_512.tflite"]
+    if what == "not described":
+        del metadata["streaming"]
+    elif what == "no latency":
+        del entry["latency"]
+    elif what == "other state":
+        entry["states"][0]["shape"] = [1, 5]
+    else:
+        content = bytearray((folder / "stream_512.tflite").read_bytes())
+        content[5000] ^= 1
+        (folder / "stream_512.tflite").write_bytes(content)
+    (folder / "metadata.json").write_text(json.dumps(metadata))
+    with pytest.raises(ArtifactError) as caught:
+        StreamingRunner(folder, "stream_512.tflite")
+    assert "\n" not in str(caught.value)
+    assert str(folder) in str(caught.value)
+
+
+def test_needs_neither_tensorflow_nor_keras():
+    code = (
+        "import sys; from keras_audiosr.runners.streaming import StreamingRunner; import numpy as np;"
+        f"StreamingRunner({str(tiny_streams())!r}, 'stream_512.tflite').run(np.ones((9000, 1), np.float32));"
+        "sys.exit(sorted({'tensorflow', 'keras', 'jax', 'scipy', 'soxr'} & set(sys.modules)).__repr__()"
+        " if {'tensorflow', 'keras', 'scipy', 'soxr'} & set(sys.modules) else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

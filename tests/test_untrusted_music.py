@@ -1,0 +1,140 @@
+"""Files that are named as music and are not: nothing is fetched, and no other file is read."""
+
+import itertools
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from keras_audiosr import cli
+from keras_audiosr.audio import files
+from keras_audiosr.audio.ffmpeg import run_ffmpeg
+from keras_audiosr.errors import AudioFileError
+
+CLIP = Path(__file__).parent / "data" / "loop_tabla.mp3"
+HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{}\n#EXT-X-ENDLIST\n"
+CONCAT = "ffconcat version 1.0\nfile {}\n"
+DASH = (
+    '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT2S"'
+    ' minBufferTime="PT1S" profiles="urn:mpeg:dash:profile:isoff-main:2011"><Period><AdaptationSet'
+    ' mimeType="audio/mp4"><Representation id="0" bandwidth="64000"><BaseURL>{}</BaseURL></Representation>'
+    "</AdaptationSet></Period></MPD>"
+)
+SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {port} RTP/AVP 0\n"
+
+
+@pytest.fixture
+def listener():
+    """A port of this machine that counts who comes."""
+    visitors = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def accept():
+            while True:
+                try:
+                    connection, address = server.accept()
+                except OSError:
+                    return
+                visitors.append(address)
+                connection.close()
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1], visitors
+        server.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder to be in, with music that nobody named, in two containers."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "secret.mp3").write_bytes(CLIP.read_bytes())
+    assert run_ffmpeg("-i", "secret.mp3", "-t", "2", "-c", "copy", "-f", "mpegts", "secret.ts").returncode == 0
+    return tmp_path
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_the_listener_would_notice(listener):
+    port, visitors = listener
+    run_ffmpeg("-i", f"http://127.0.0.1:{port}/song.mp3", "-f", "null", "-")
+    assert visitors
+
+
+# FFmpeg goes by content: the suffix is to make no difference.
+CASES = [
+    *itertools.product([".mp3"], ["secret.mp3", "secret.ts", "absolute", "http", "concat:", "subfile"]),
+    *itertools.product([".m3u8", ".flac", ".jpg", ""], ["secret.mp3", "http"]),
+]
+
+
+@pytest.mark.parametrize(("suffix", "what"), CASES)
+@pytest.mark.parametrize("playlist", [HLS, CONCAT, DASH, SDP], ids=["hls", "concat", "dash", "sdp"])
+def test_a_playlist_named_as_music_reads_nothing(folder, listener, playlist, suffix, what):
+    port, visitors = listener
+    target = {
+        "absolute": str(folder / "secret.mp3"),
+        "http": f"http://127.0.0.1:{port}/song.mp3",
+        "concat:": "concat:secret.mp3|secret.mp3",
+        "subfile": "subfile,,start,0,end,0,,:secret.mp3",
+    }.get(what, what)
+    song = folder / f"song{suffix}"
+    song.write_text(playlist.format(target, port=port))
+    with pytest.raises(AudioFileError) as caught:
+        files.probe(song)
+    assert "\n" not in str(caught.value)
+    # What another demuxer's opinion would be does not matter: no sample of the other file comes out.
+    with pytest.raises(AudioFileError):
+        files.read(song)
+    with pytest.raises(AudioFileError):
+        list(files.read_blocks(song, files.AudioInfo("mp3", "mp3", 44100, 2, 0.0, 0), 65536))
+    assert not visitors
+
+
+def test_verbs_say_so_in_one_line(folder, listener, capsys):
+    port, visitors = listener
+    (folder / "song.mp3").write_text(HLS.format("secret.ts"))
+    (folder / "web.mp3").write_text(HLS.format(f"http://127.0.0.1:{port}/song.ts"))
+    for verb in ("restore", "probe"):
+        for name in ("song.mp3", "web.mp3"):
+            assert cli.main([verb, name]) == 1
+            error = capsys.readouterr().err
+            assert error.count("\n") == 1
+            assert f"{name}: its content is 'hls', a playlist" in error
+    assert names(folder) == ["secret.mp3", "secret.ts", "song.mp3", "web.mp3"]
+    assert not visitors
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["http://127.0.0.1:{port}/song.mp3", "concat:secret.mp3|secret.mp3", "data:audio/mpeg;base64,AAAA", "pipe:0"],
+)
+def test_a_url_is_a_file_name(folder, listener, name, capsys):
+    """FFmpeg would open them; here they are files, which are not there."""
+    port, visitors = listener
+    assert cli.main(["restore", name.format(port=port)]) == 1
+    assert "does not exist" in capsys.readouterr().err
+    assert names(folder) == ["secret.mp3", "secret.ts"]
+    assert not visitors
+
+
+def test_a_file_may_be_named_as_a_url(folder):
+    """The other way round: a song of that name is read as the file it is."""
+    name = "concat:secret.mp3|a b%03d.mp3"
+    (folder / name).write_bytes(CLIP.read_bytes())
+    assert files.probe(name).codec == "mp3"
+    assert len(files.read(name)[0]) > 400_000
+
+
+@pytest.mark.parametrize(
+    "suffix", "mp3 aac m4a mp4 mkv webm ogg opus flac wav w64 aiff au caf wma wv tta ac3 mpg avi flv mov".split()
+)
+def test_music_is_still_read(folder, suffix):
+    """Every container that is allowed and that this FFmpeg writes; 2 s of it come out."""
+    done = run_ffmpeg("-i", "secret.mp3", "-t", "2", "-ar", "48000", f"music.{suffix}")
+    assert done.returncode == 0, done.stderr
+    audio, rate = files.read(f"music.{suffix}")
+    assert rate == 48000
+    assert abs(len(audio) / rate - 2) < 0.1

@@ -1,0 +1,217 @@
+"""The page that restores music in the browser, in Chromium: the same samples as Python's, and nothing sent anywhere.
+
+Needs Chromium on PATH (Debian: `apt-get install chromium`), the Python package playwright (extra `test`), and LiteRT.js
+from npm, which `tools/web/build.sh` fetches once.
+"""
+
+import base64
+import contextlib
+import functools
+import http.server
+import os
+import shutil
+import subprocess
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from keras_audiosr.codecs.round_trip import encode_file
+from keras_audiosr.codecs.spec import CodecSpec
+from keras_audiosr.runners import load_runner
+
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'keras_audiosr[test]'")
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+ROOT = Path(__file__).parents[1]
+VENDORED = ROOT / "build" / "litert_js" / "package.json"
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM, reason="needs Chromium on PATH: apt-get install chromium"),
+    pytest.mark.skipif(
+        not VENDORED.is_file() or VENDORED.read_text() != (ROOT / "tools/web/package.json").read_text(),
+        reason="needs LiteRT.js, which npm brings: tools/web/build.sh",
+    ),
+]
+RATE = 44100
+
+
+@contextlib.contextmanager
+def server(folder):
+    """Serves a folder; yields its URL and the paths that were asked for."""
+    asked = []
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args):
+            asked.append(self.path)
+
+    handler = functools.partial(Handler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        threading.Thread(target=running.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{running.server_port}/", asked
+        running.shutdown()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The URL of the page as built, with the model that ships."""
+    folder = tmp_path_factory.mktemp("site") / "web"
+    bundled = ROOT / "exported_models" / "paired_resnet_frame_44k"
+    subprocess.run([ROOT / "tools/web/build.sh", bundled, folder], check=True, stdout=subprocess.DEVNULL)
+    with server(folder) as (url, _):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def opened(site):
+    """The page, ready; at the end nothing may have gone wrong, and everything must have come from its own folder."""
+    complaints, requests = [], []
+    with playwright.sync_playwright() as running:
+        options = ["--autoplay-policy=no-user-gesture-required"]
+        chromium = running.chromium.launch(executable_path=CHROMIUM, args=options)
+        page = chromium.new_page(accept_downloads=True, viewport={"width": 1200, "height": 900})
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(site)
+        wait_until_ready(page)
+        yield page, requests
+        chromium.close()
+    assert complaints == []
+    assert [url for url in requests if not url.removeprefix("blob:").startswith(site)] == []
+
+
+@pytest.fixture
+def page(opened):
+    return opened[0]
+
+
+def wait_until_ready(page):
+    page.wait_for_selector("body[data-ready]", timeout=60_000)
+
+
+def put_in(page, path):
+    page.set_input_files("#file", path)
+    wait_until_ready(page)
+
+
+def download(page, button):
+    with page.expect_download() as waiting:
+        page.click(button)
+    return waiting.value
+
+
+# As text: numbers one by one take playwright ten times as long as the page takes to restore them.
+BASE64 = """.map((channel) => {
+  const bytes = new Uint8Array(channel.buffer, channel.byteOffset, channel.byteLength);
+  const letters = [];
+  for (let at = 0; at < bytes.length; at += 4096) letters.push(String.fromCharCode(...bytes.subarray(at, at + 4096)));
+  return btoa(letters.join(""));
+})"""
+
+
+def samples(page, channels):
+    """Channels that an expression names on the page: array `(time, channels)`."""
+    return np.stack([np.frombuffer(base64.b64decode(text), "<f4") for text in page.evaluate(channels + BASE64)], axis=1)
+
+
+def test_an_mp3_is_restored_to_the_samples_that_python_gives(opened, tmp_path, make_music):
+    page, requests = opened
+    soundfile.write(tmp_path / "song.flac", make_music(duration=5.0), RATE)
+    encode_file(tmp_path / "song.flac", tmp_path / "song.mp3", CodecSpec("mp3", 64))
+    before = len(requests)
+    put_in(page, tmp_path / "song.mp3")
+    assert not page.is_visible("#failure")
+    lossy = samples(page, "channelsOf(player.buffers[0])")
+    decoded, _ = soundfile.read(tmp_path / "song.mp3", dtype="float32")
+    # The browser's decoder drops what the encoder put before the music, as others do; it may round otherwise.
+    np.testing.assert_allclose(lossy, decoded, atol=1e-4)
+    assert requests[before:] == []
+
+    expected = load_runner().run(lossy)
+    assert np.abs(expected - lossy).max() > 0.01
+    saved = download(page, "#save-float")
+    assert saved.suggested_filename == "song.restored.wav"
+    restored, rate = soundfile.read(saved.path(), dtype="float32")
+    assert rate == RATE
+    assert soundfile.info(saved.path()).subtype == "FLOAT"
+    np.testing.assert_allclose(restored, expected, atol=1e-4)
+
+    saved = download(page, "#save-24")
+    assert soundfile.info(saved.path()).subtype == "PCM_24"
+    pcm, _ = soundfile.read(saved.path())
+    np.testing.assert_allclose(pcm, np.clip(restored, -1, 1 - 2**-23), atol=0.51 * 2**-23)
+
+
+def test_silence_stays_silence_and_windows_leave_no_seam(page, tmp_path, make_music):
+    audio = make_music(duration=8.0, channels=1)
+    audio[100_000:180_000] = 0.0  # across the end of the first window
+    soundfile.write(tmp_path / "gap.wav", audio, RATE, subtype="FLOAT")
+    put_in(page, tmp_path / "gap.wav")
+    np.testing.assert_array_equal(samples(page, "channelsOf(player.buffers[0])"), audio)
+    restored = samples(page, "restored.channels")
+    runner = load_runner()
+    np.testing.assert_allclose(restored, runner.run(audio), atol=1e-4)
+    assert not restored[100_000 + runner.context : 180_000 - runner.context].any()
+
+
+@pytest.mark.parametrize("content", [b"", b"no music at all" * 1000], ids=["empty", "text"])
+def test_a_file_that_is_no_music_is_refused_in_one_line(page, tmp_path, content):
+    (tmp_path / "song.mp3").write_bytes(content)
+    put_in(page, tmp_path / "song.mp3")
+    message = page.inner_text("#failure")
+    assert "song.mp3" in message
+    assert "\n" not in message
+    assert message.startswith("A music file ")
+    assert page.is_enabled("#file")
+
+
+def test_it_can_be_stopped_and_goes_on_with_the_next(page, tmp_path, make_music):
+    soundfile.write(tmp_path / "long.wav", np.tile(make_music(duration=5.0), (20, 1)), RATE)
+    soundfile.write(tmp_path / "short.wav", make_music(duration=0.5), RATE)
+    page.set_input_files("#file", tmp_path / "long.wav")
+    page.click("#stop")
+    wait_until_ready(page)
+    assert not page.is_visible("#failure")
+    put_in(page, tmp_path / "short.wav")
+    assert page.inner_text("#result-title") == "short.wav"
+    assert page.evaluate("restored.channels[0].length") == RATE // 2
+
+
+def test_before_and_after_play_in_step(page, tmp_path, make_music):
+    soundfile.write(tmp_path / "song.wav", make_music(duration=4.0), RATE)
+    put_in(page, tmp_path / "song.wav")
+    page.click("#play")
+    for name, index in (("before", 0), ("after", 1)):
+        page.get_by_role("button", name=name).click()
+        page.wait_for_timeout(100)
+        # Both always run; one fader is up.
+        assert page.evaluate("player.deck.faders.map((fader) => fader.gain.value)") == [1 - index, index]
+        assert page.locator(".panel.heard figcaption").inner_text().startswith(name)
+    assert page.evaluate("player.deck.sources.length") == 2
+    assert page.evaluate("player.position") > 0
+    # Equally loud, and none louder than it is.
+    gains = page.evaluate("player.gains")
+    levels = [np.sqrt(np.mean(samples(page, f"channelsOf(player.buffers[{i}])") ** 2)) * gains[i] for i in (0, 1)]
+    assert levels[0] == pytest.approx(levels[1], rel=1e-4)
+    assert max(gains) == 1
+    page.click("#play")
+    assert not page.evaluate("player.playing")
+
+
+def test_the_browser_keeps_page_and_worker_from_other_hosts(page, tmp_path):
+    reach = "(url) => fetch(url).then(() => 'reached', () => 'refused')"
+    with server(tmp_path) as (other, asked):
+        assert page.evaluate(reach, other) == "refused"
+        assert page.workers
+        for worker in page.workers:
+            assert worker.evaluate(reach, other) == "refused"
+        assert asked == []
+
+
+def test_it_fits_a_phone(page):
+    try:
+        page.set_viewport_size({"width": 390, "height": 844})
+        page.wait_for_timeout(200)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    finally:
+        page.set_viewport_size({"width": 1200, "height": 900})

@@ -1,0 +1,230 @@
+"""What an exported model costs on a device: size, speed, memory and quality of every TFLite file in it.
+
+    python tools/benchmark_variants.py MODEL_DIR PAIRS/pairs.jsonl [--files N] [--visqol] [--out docs/device]
+
+prints two tables and writes them as variants.md and variants.json. The first has the files that take whole windows:
+speed on one LiteRT thread, and on pairs of the manifest the SNR of each variant's noise against what the float model
+learned to change ("fit" from 20 dB on), and LSD, SNR and ViSQOL. The second has the steps for players: a stereo step in
+CPU time and in wall-clock time, against the time that its hop lasts. Needs `export --stream ... --variant ...`.
+"""
+
+import argparse
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from keras_audiosr.audio.bandwidth import estimate_cutoff
+from keras_audiosr.audio.files import atomic_output
+from keras_audiosr.datasets.decode import decode_pair
+from keras_audiosr.datasets.pairs import Pair, read_manifest
+from keras_audiosr.export import FIT
+from keras_audiosr.runners import Runner, load_runner
+from keras_audiosr.runners.streaming import StreamingRunner
+
+# A process of its own, whose highest memory is that of one network: LiteRT does not tell the size of its arena.
+MEMORY = """
+import sys
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+def highest():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
+before = highest()
+interpreter = Interpreter(sys.argv[1], num_threads=1)
+interpreter.allocate_tensors()
+network = interpreter.get_signature_runner()
+inputs = {name: np.zeros(detail["shape"], np.float32) for name, detail in network.get_input_details().items()}
+network(**inputs)
+delegates = [op for op in interpreter._get_ops_details() if op["op_name"] == "DELEGATE"]
+outputs = {detail["index"] for detail in interpreter.get_output_details()}
+whole = len(delegates) == 1 and set(delegates[0]["outputs"]) == outputs
+print(1024 * (highest() - before), len(delegates), int(whole))
+"""
+
+
+def in_a_process(path: Path) -> dict:
+    """Memory that a network adds to a process, bytes, and how XNNPACK took it."""
+    done = subprocess.run([sys.executable, "-c", MEMORY, str(path)], capture_output=True, text=True, check=True)
+    memory, delegates, whole = map(int, done.stdout.split())
+    return {"memory": memory, "delegates": delegates, "whole": bool(whole)}
+
+
+def seconds_of(call, least: float = 2.0, most: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """Wall-clock and CPU seconds of each of many calls, after two that warm up."""
+    call(), call()
+    wall, work = [], []
+    while len(wall) < 5 or (sum(wall) < least and len(wall) < most):
+        started, began = time.perf_counter(), time.thread_time()
+        call()
+        wall.append(time.perf_counter() - started)
+        work.append(time.thread_time() - began)
+    return np.array(wall), np.array(work)
+
+
+def db(signal: float, noise: float) -> float:
+    return float(10 * np.log10(signal / max(noise, 1e-20)))
+
+
+def quality(runners: dict[str, Runner], pairs: list[Pair], folder: Path, visqol: bool) -> dict[str, dict]:
+    """Means over the pairs, for `unprocessed` and each runner, the first of which is the reference for noise."""
+    from keras_audiosr.metrics import measure
+
+    found: dict[str, dict[str, list]] = {name: {} for name in ("unprocessed", *runners)}
+    reference = next(iter(runners))
+    for number, pair in enumerate(pairs):
+        print(f"\r{number + 1} of {len(pairs)} pairs", end="", file=sys.stderr, flush=True)
+        lossless, lossy = decode_pair(pair, folder)
+        signals = {"unprocessed": lossy}
+        signals |= {name: runner.run(lossy, pair.sample_rate) for name, runner in runners.items()}
+        change = float(np.sum((signals[reference] - lossy) ** 2, dtype=np.float64))
+        peak = float(np.abs(lossless).max(initial=0.0)) or 1.0
+        scaled = [signal / peak for signal in (lossless, *signals.values())]
+        rows = measure(scaled[0], scaled[1:], pair.sample_rate, float(estimate_cutoff(lossy, pair.sample_rate)))
+        for (name, signal), row, level in zip(signals.items(), rows, scaled[1:], strict=True):
+            figures = {key: row[key] for key in ("snr", "lsd")}
+            if name not in ("unprocessed", reference):
+                noise = float(np.sum((signal - signals[reference]) ** 2, dtype=np.float64))
+                figures["correction_snr"] = db(change, noise)
+            if visqol:
+                from keras_audiosr.visqol import visqol as opinion
+
+                figures["visqol"] = opinion(scaled[0], level, pair.sample_rate)
+            for key, value in figures.items():
+                found[name].setdefault(key, []).append(value)
+    print(file=sys.stderr)
+    means = {name: {key: float(np.mean(values)) for key, values in lists.items()} for name, lists in found.items()}
+    for name, lists in found.items():
+        if "correction_snr" in lists:
+            means[name]["worst_correction_snr"] = min(lists["correction_snr"])
+    return means
+
+
+def window_row(runner: Runner, path: Path) -> dict:
+    """Size, memory and speed of a file that takes whole windows."""
+    window = np.random.default_rng(0).standard_normal((1, runner.window_length, 1)).astype(np.float32) * 0.1
+    wall, work = seconds_of(lambda: runner.predict(window))
+    kept = (runner.window_length - 2 * runner.context) / runner.sample_rate
+    return {
+        "bytes": path.stat().st_size,
+        **in_a_process(path),
+        "ms_per_second": 1000 * float(np.median(wall)) / kept,
+        "cpu_ms_per_second": 1000 * float(np.median(work)) / kept,
+    }
+
+
+def step_row(runner: StreamingRunner, path: Path, entry: dict) -> dict:
+    """Size, memory and speed of a step, on two channels."""
+    restorer = runner.restorer(channels=2)
+    block = np.random.default_rng(0).standard_normal((runner.step_length, 2)).astype(np.float32) * 0.1
+    wall, work = (1000 * seconds for seconds in seconds_of(lambda: restorer.step(block)))
+    hop = 1000 * runner.step_length / runner.sample_rate
+    return {
+        "bytes": path.stat().st_size,
+        **in_a_process(path),
+        **{key: entry[key] for key in ("hop_length", "latency", "algorithmic_latency_ms", "warm_up", "state_bytes")},
+        "hop_ms": hop,
+        **{f"{name}_p{percent}_ms": float(np.percentile(times, percent))
+           for name, times in (("wall", wall), ("cpu", work)) for percent in (50, 99)},
+    }  # fmt: skip
+
+
+def tables(result: dict) -> str:
+    """The two tables as Markdown."""
+    windows, steps, means = result["windows"], result["steps"], result["quality"]
+    visqol = "visqol" in means["unprocessed"]
+    lines = [
+        "| file | KB | XNNPACK | memory (MB) | ms of CPU time a second of audio | times real time, CPU (wall) |"
+        f" noise under the learned correction, mean (worst) | fit | SNR (dB) | LSD |{' ViSQOL |' if visqol else ''}",
+        f"|---|---:|---|---:|---:|---:|---|---|---:|---:|{'---:|' if visqol else ''}",
+    ]
+    first = next(iter(windows))
+
+    def figures(name: str) -> str:
+        cells = []
+        for key in ("snr", "lsd", *(["visqol"] if visqol else [])):
+            value, base = means[name][key], means[first][key]
+            # Adding 0.0 turns the minus zero of a rounded trifle into zero.
+            change = "" if name in ("unprocessed", first) else f" ({round(value - base, 3) + 0.0:+.3f})"
+            cells.append(f" {value:.2f}{change} |")
+        return "".join(cells)
+
+    lines.append(f"| unprocessed | | | | | | | |{figures('unprocessed')}")
+    for name, row in windows.items():
+        noise = means[name]
+        said = ("reference", "") if name == first else (
+            f"{noise['correction_snr']:.1f} ({noise['worst_correction_snr']:.1f}) dB",
+            "yes" if noise["correction_snr"] >= FIT else "no",
+        )  # fmt: skip
+        lines.append(
+            f"| `{name}` | {row['bytes'] / 1000:,.0f} | {taken(row)} | {row['memory'] / 1e6:.0f} |"
+            f" {row['cpu_ms_per_second']:.1f} | {1000 / row['cpu_ms_per_second']:.0f}"
+            f" ({1000 / row['ms_per_second']:.0f}) | {said[0]} | {said[1]} |{figures(name)}"
+        )
+    if steps:
+        lines += [
+            "",
+            "| step | hop (ms) | algorithmic latency (ms) | state (KB) | warm-up (samples) | XNNPACK | memory (MB) |"
+            " stereo step, median CPU time (ms) | times real time, CPU (wall) | p99 of CPU time, of the hop"
+            " | p99 of wall time |",
+            "|---|---:|---:|---:|---:|---|---:|---:|---|---|---|",
+        ]
+    for name, row in steps.items():
+        lines.append(
+            f"| `{name}` | {row['hop_ms']:.1f} | {row['algorithmic_latency_ms']:.0f} |"
+            f" {row['state_bytes'] / 1000:.0f} | {row['warm_up']} | {taken(row)} |"
+            f" {row['memory'] / 1e6:.0f} | {row['cpu_p50_ms']:.2f} |"
+            f" {row['hop_ms'] / row['cpu_p50_ms']:.0f} ({row['hop_ms'] / row['wall_p50_ms']:.0f}) |"
+            f" {row['cpu_p99_ms']:.2f} ms, {share(row, 'cpu')} | {row['wall_p99_ms']:.2f} ms, {share(row, 'wall')} |"
+        )
+    return "\n".join(lines) + f"\n\n{result['about']}\n"
+
+
+def taken(row: dict) -> str:
+    return "whole" if row["whole"] else f"{row['delegates']} pieces"
+
+
+def share(row: dict, time_name: str) -> str:
+    return f"{100 * row[f'{time_name}_p99_ms'] / row['hop_ms']:.1f} %"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path, help="exported model: the folder with metadata.json")
+    parser.add_argument("manifest", type=Path)
+    parser.add_argument("--files", type=int, help="pairs drawn by lot, always the same ones; default: all")
+    parser.add_argument("--visqol", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "device")
+    args = parser.parse_args()
+    metadata = json.loads((args.model / "metadata.json").read_text("utf-8"))
+    streaming = dict(sorted(metadata.get("streaming", {}).items(), key=lambda item: item[1]["hop_length"]))
+    names = [name for name in metadata["files"] if name.endswith(".tflite")]
+    runners = {name: load_runner(args.model / name) for name in names}
+    pairs = read_manifest(args.manifest, Pair)
+    if args.files is not None and args.files < len(pairs):
+        pairs = random.Random(0).sample(pairs, args.files)
+
+    windows = {name: window_row(runners[name], args.model / name) for name in names if name not in streaming}
+    steps = {name: step_row(runners[name], args.model / name, entry) for name, entry in streaming.items()}
+    about = (
+        f"{metadata['name']}, weights {runners[names[0]].version}; {len(pairs)} pairs of {args.manifest.name}; one"
+        f" LiteRT thread, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load"
+        f" {os.getloadavg()[0]:.1f}: quote ratios. Memory is what loading and running one file adds to a process at its"
+        " highest. CPU time leaves out the time that other programs had the core."
+    )
+    measured = quality({name: runners[name] for name in windows}, pairs, args.manifest.parent, args.visqol)
+    result = {"about": about, "windows": windows, "steps": steps, "quality": measured}
+    text = tables(result)
+    print(text, end="")
+    for name, content in (("variants.md", text), ("variants.json", json.dumps(result, indent=1) + "\n")):
+        with atomic_output(args.out / name) as place:
+            Path(place).write_text(content, "utf-8")
+
+
+if __name__ == "__main__":
+    main()

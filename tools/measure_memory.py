@@ -1,0 +1,75 @@
+"""Peak memory of restore against the length of the song, printed as a table.
+
+    tools/measure_memory.py                     3 minutes to 3 hours, mono, the bundled model (some minutes)
+    tools/measure_memory.py --channels 2 --minutes 3 180
+
+The song is a FLAC or MP3 of filtered noise that repeats, so that hours of it are made in seconds. What counts is VmHWM
+of a fresh process, with FFmpeg's in a column of its own.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from keras_audiosr.audio.ffmpeg import run_ffmpeg  # noqa: E402
+
+# The process says its own peak at its end: not ru_maxrss, which begins at the size of whoever started it.
+CHILD = (
+    "import re, resource, sys; from keras_audiosr import cli; code = cli.main(sys.argv[1:]);"
+    "print('VmHWM', re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1],"
+    " resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(code)"
+)
+
+
+def make_song(path: Path, minutes: float, channels: int) -> None:
+    """So many minutes of one minute over and over; copied frames, not encoded again."""
+    minute = path.with_name(f"minute{path.suffix}")
+    layout = "mono" if channels == 1 else "stereo"
+    source = f"anoisesrc=color=pink:amplitude=0.3:duration=60:sample_rate=44100:seed=1,aformat=channel_layouts={layout}"
+    for arguments in (
+        ["-f", "lavfi", "-i", source, *(["-b:a", "64k"] if path.suffix == ".mp3" else []), str(minute)],
+        ["-stream_loop", "-1", "-i", str(minute), "-t", str(60 * minutes), "-c", "copy", str(path)],
+    ):
+        done = run_ffmpeg("-y", *arguments)
+        if done.returncode != 0:
+            sys.exit(done.stderr.decode())
+
+
+def measure(song: Path, options: list[str]) -> tuple[float, float, float]:
+    """MB of this process and of FFmpeg at their peaks, and seconds, of one restore."""
+    started = time.monotonic()
+    out = song.with_name("out.flac")
+    command = [sys.executable, "-c", CHILD, "restore", "--force", "--overwrite", str(song), "-o", str(out), *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(done.stderr)
+    own, others = re.findall(r"VmHWM (\d+) (\d+)", done.stdout)[-1]
+    return int(own) / 1024, int(others) / 1024, time.monotonic() - started
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--minutes", type=float, nargs="+", default=[3, 30, 180], help="lengths (default 3 30 180)")
+    parser.add_argument("--channels", type=int, default=1, choices=(1, 2), help="default 1")
+    parser.add_argument("--format", default="mp3", choices=("mp3", "flac"), help="of the song (default mp3)")
+    parser.add_argument("--model", help="as for restore (default: the bundled preset)")
+    args = parser.parse_args()
+    options = ["--model", args.model] if args.model else []
+    print(f"{'minutes':>8}{'restore MB':>12}{'FFmpeg MB':>11}{'seconds':>9}{'x real time':>13}")
+    with tempfile.TemporaryDirectory() as folder:
+        for minutes in args.minutes:
+            song = Path(folder, f"song.{args.format}")
+            make_song(song, minutes, args.channels)
+            own, others, seconds = measure(song, options)
+            print(f"{minutes:8g}{own:12.1f}{others:11.1f}{seconds:9.1f}{60 * minutes / seconds:13.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Builds the page that restores music in the browser: its own files, LiteRT.js from npm, and an exported model.
+#
+#   tools/web/build.sh [MODEL [OUT]]     MODEL: folder of 'export' (the bundled one); OUT: new folder (build/web)
+#
+# What comes out is static and asks no other host for anything; any web server can give it:
+#   python3 -m http.server --bind 127.0.0.1 --directory build/web
+# The first time npm is needed; what it brought stays in build/litert_js.
+set -euo pipefail
+say() { echo "build.sh: $1" >&2; exit "$2"; }
+root="$(cd "$(dirname "$0")/../.." && pwd)"
+model="${1:-$root/exported_models/paired_resnet_frame_44k}"
+out="${2:-$root/build/web}"
+vendored="$root/build/litert_js"
+for file in model.tflite metadata.json; do
+  [ -f "$model/$file" ] || say "an exported model is needed; $model has no $file; run keras-audiosr export" 2
+done
+[ ! -e "$out" ] || [ -f "$out/litert/package.json" ] || say "OUT must be new or an earlier build; $out is neither; name another" 3
+made="$(mktemp -d)"
+trap 'rm -rf "$made"' EXIT
+
+if ! cmp -s "$root/tools/web/package.json" "$vendored/package.json"; then
+  command -v npm >/dev/null || say "npm is needed, which is not on PATH; try: apt-get install npm" 2
+  cp "$root/tools/web/package.json" "$made/"
+  # No lock file, which would name the registry: package.json has both packages, exactly.
+  npm install --prefix "$made" --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error >&2
+  packages="$made/node_modules/@litertjs"
+  mkdir "$made/litert"
+  # Without threads, which need headers that a plain web server does not send; "compat" is for browsers without relaxed SIMD.
+  cp "$packages"/core/wasm/litert_wasm{,_compat}_internal.{js,wasm} "$made/litert/"
+  # A browser finds modules by path, and a worker has no import map.
+  sed 's#from "@litertjs/wasm-utils"#from "./wasm_utils.js"#; /^\/\/# sourceMappingURL/d' "$packages/core/dist/index.js" > "$made/litert/core.js"
+  sed '/^\/\/# sourceMappingURL/d' "$packages/wasm-utils/dist/index.js" > "$made/litert/wasm_utils.js"
+  grep -q 'from "./wasm_utils.js"' "$made/litert/core.js" || say "LiteRT.js imports its parts otherwise than expected; see tools/web/package.json" 1
+  cp "$made/package.json" "$made/litert/" # last: it says that all is there
+  mkdir -p "$root/build"
+  rm -rf "$vendored"
+  mv "$made/litert" "$vendored"
+fi
+
+mkdir -p "$made/page/model"
+cp "$root"/tools/web/*.{html,css,js} "$made/page/"
+# Player, spectra and drawing are those of the page of 'report'.
+for file in page.css player.js spectrum.js plots.js; do
+  cp "$root/keras_audiosr/listening_page/$file" "$made/page/listening_$file"
+done
+cp -r "$vendored" "$made/page/litert"
+cp "$model/model.tflite" "$model/metadata.json" "$made/page/model/"
+mkdir -p "$(dirname "$out")"
+rm -rf "$out"
+mv "$made/page" "$out"
+echo "$out: $(du -sh "$out" | cut -f1); to see it: python3 -m http.server --bind 127.0.0.1 --directory $out"

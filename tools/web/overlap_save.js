@@ -1,0 +1,35 @@
+// A model of fixed windows run over music of any length, without seams: keras_audiosr/audio/framing.py says why it is so.
+"use strict";
+
+// input: Float32Array, one channel; predict(window) gives as many samples as it takes; progressed() after each window.
+async function overlapSave(input, predict, windowLength, context, progressed) {
+  const output = new Float32Array(input.length);
+  const step = windowLength - 2 * context;
+  for (let start = 0; start < input.length; start += step) {
+    // The signal is preceded and followed by zeros.
+    const window = new Float32Array(windowLength);
+    const first = start - context;
+    const from = Math.max(0, first);
+    window.set(input.subarray(from, first + windowLength), from - first);
+    if (window.some((sample) => sample !== 0)) {
+      const centre = (await predict(window)).subarray(context, context + Math.min(step, input.length - start));
+      if (!centre.every(Number.isFinite)) throw new Error("The model returned samples that are no numbers.");
+      output.set(centre, start);
+    }
+    progressed();
+  }
+  keepSilence(input, output, context);
+  return output;
+}
+
+// A sample with exact zeros over its whole context comes out as exact zero; before and after the music all is zero.
+function keepSilence(input, output, context) {
+  const { length } = input;
+  for (let from = 0; from < length; from++) {
+    if (input[from] !== 0) continue;
+    let to = from;
+    while (to < length && input[to] === 0) to++;
+    output.fill(0, from === 0 ? 0 : from + context, to === length ? length : Math.max(0, to - context));
+    from = to;
+  }
+}

@@ -1,0 +1,178 @@
+// Ties the page together: a file comes in, is decoded, restored, shown, played and saved.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const buttons = [...$("signals").children];
+let restorer, player, pictures, restored; // restored: {name, channels, sampleRate}
+let busy = false;
+
+const clock = (seconds) => {
+  const whole = Math.floor(seconds + 1e-6);
+  return `${Math.floor(whole / 60)}:${String(whole % 60).padStart(2, "0")}`;
+};
+
+function stage(text, share) {
+  $("stage").textContent = text;
+  if (share === undefined) $("bar").removeAttribute("value");
+  else $("bar").value = share;
+}
+
+function fail(text) {
+  $("failure").textContent = text;
+  $("failure").hidden = !text;
+}
+
+function ready() {
+  $("drop-title").textContent = player ? "Drop another file here, or choose one" : "Drop a music file here, or choose one";
+  $("file").disabled = false;
+  document.body.dataset.ready = "yes";
+}
+
+// One file at a time; what is shown stays until the next is whole.
+async function take(file) {
+  if (busy || !file || !restorer) return;
+  busy = true;
+  if (player) player.pause();
+  shown();
+  fail("");
+  $("file").disabled = true;
+  $("work").hidden = false;
+  $("stop").hidden = true;
+  delete document.body.dataset.ready;
+  try {
+    stage(`Reading ${file.name}`);
+    const lossy = await decodeFile(file, restorer.sampleRate);
+    $("stop").hidden = false;
+    stage("The model gets ready");
+    await restorer.ready;
+    const began = performance.now();
+    stage("Restoring: 0 %", 0);
+    const channels = await restorer.restore(channelsOf(lossy).map((channel) => channel.slice()), (share) => {
+      const left = (((performance.now() - began) / 1000) * (1 - share)) / share;
+      stage(`Restoring: ${Math.round(100 * share)} %, ${left < 1 ? "nearly done" : `about ${clock(Math.ceil(left))} left`}`, share);
+    });
+    show(file.name, lossy, channels, (performance.now() - began) / 1000);
+  } catch (error) {
+    if (error.name !== "AbortError") fail(error.message);
+  } finally {
+    busy = false;
+    $("work").hidden = true;
+    $("file").value = "";
+    ready();
+  }
+}
+
+function power(channels) {
+  let sum = 0;
+  for (const channel of channels) for (const sample of channel) sum += sample * sample;
+  return sum;
+}
+
+function show(name, lossy, channels, seconds) {
+  const { sampleRate } = lossy;
+  restored = { name: name.replace(/\.[^.]*$/, ""), channels, sampleRate };
+  const after = new AudioBuffer({ length: lossy.length, numberOfChannels: channels.length, sampleRate });
+  channels.forEach((channel, index) => after.copyToChannel(channel, index));
+  // Equally loud, downwards only: the louder of two always seems the better one.
+  const ratio = Math.sqrt(power(channelsOf(lossy)) / power(channels)) || 1;
+  const gains = [Math.min(1, 1 / ratio), Math.min(1, ratio)];
+  const heard = player ? player.current : 1;
+  if (player?.context) player.context.close();
+  player = new Player([lossy, after], gains, sampleRate);
+  player.setVolume($("volume").value ** 2);
+  pictures = new Spectrograms([...document.querySelectorAll("#result .panel")], player, moved);
+  const quieter = -20 * Math.log10(Math.min(...gains));
+  $("result-title").textContent = name;
+  $("facts").textContent =
+    `${clock(lossy.duration)}, ${["mono", "stereo"][channels.length - 1] || `${channels.length} channels`}, ${sampleRate / 1000} kHz;` +
+    ` restored in ${seconds.toFixed(1)} s, ${Math.round(lossy.duration / seconds)} times as fast as it plays.` +
+    (quieter >= 0.05 ? ` ${ratio < 1 ? "After" : "Before"} is played ${quieter.toFixed(1)} dB lower, so that both are equally loud.` : "");
+  $("seek").max = lossy.duration;
+  for (const id of ["transport", "result"]) $(id).hidden = false;
+  document.body.classList.add("done");
+  listen(heard);
+  moved();
+  pictures.draw();
+}
+
+function moved() {
+  $("time").textContent = `${clock(player.position)} / ${clock(player.duration)}`;
+  $("seek").value = player.position;
+  $("seek").ariaValueText = clock(player.position);
+  pictures.mark();
+}
+
+function frame() {
+  moved();
+  if (player.playing) requestAnimationFrame(frame);
+}
+
+function shown() {
+  if (!player) return;
+  buttons.forEach((button, index) => button.setAttribute("aria-pressed", index === player.current));
+  $("play").classList.toggle("playing", player.playing);
+  $("play").setAttribute("aria-label", player.playing ? "Pause" : "Play");
+}
+
+function listen(index) {
+  player.select(index);
+  pictures.point(index);
+  shown();
+}
+
+async function toggle() {
+  if (player.playing) player.pause();
+  else await player.play();
+  shown();
+  requestAnimationFrame(frame);
+}
+
+function save(format) {
+  const { blob, clipped } = wavFile(restored.channels, restored.sampleRate, format);
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${restored.name}.restored.wav` });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading
+  fail(clipped ? `${clipped} samples above full scale were clamped; the file of floating point keeps them.` : "");
+}
+
+const keys = { " ": toggle, 1: () => listen(0), 2: () => listen(1), s: () => listen(1 - player.current) };
+
+function onKey(event) {
+  if (!player || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
+  if (event.key === " " && event.target.closest("button, input[type=file]")) return; // its own press
+  event.preventDefault();
+  keys[event.key]();
+}
+
+async function main() {
+  $("file").addEventListener("change", () => take($("file").files[0]));
+  for (const type of ["dragover", "dragleave", "drop"])
+    document.addEventListener(type, (event) => {
+      event.preventDefault(); // or the browser would leave the page for the file
+      $("drop").classList.toggle("over", type === "dragover" && !busy);
+      if (type === "drop") take(event.dataTransfer.files[0]);
+    });
+  $("stop").addEventListener("click", () => restorer.stop());
+  $("play").addEventListener("click", toggle);
+  buttons.forEach((button, index) => button.addEventListener("click", () => listen(index)));
+  $("seek").addEventListener("input", () => (player.seek(Number($("seek").value)), moved()));
+  $("volume").addEventListener("input", () => player?.setVolume($("volume").value ** 2));
+  $("save-24").addEventListener("click", () => save("pcm24"));
+  $("save-float").addEventListener("click", () => save("float"));
+  document.addEventListener("keydown", onKey);
+  // A button clicked with a pointer gives the focus back, so that the space bar goes on meaning "play".
+  document.addEventListener("click", (event) => event.detail && event.target.closest("button")?.blur());
+  const redraw = () => player && pictures.draw();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
+  new ResizeObserver(redraw).observe($("result"));
+  restorer = await Restorer.load((share) => ($("drop-title").textContent = `The model is on its way: ${Math.round(100 * share)} %`));
+  const { name, version } = restorer.metadata;
+  $("model").textContent = `Model ${name}, keras_audiosr ${version}, on LiteRT.js.`;
+  await restorer.ready;
+  ready();
+}
+
+main().catch((error) => {
+  $("drop-title").textContent = "There is no model to restore with";
+  fail(error.message);
+});
