@@ -14,7 +14,7 @@ import numpy as np
 
 from .audio.examples import example_windows
 from .errors import ArtifactError
-from .runners.artifact import FORMAT, METADATA, describe
+from .runners.artifact import FORMAT, METADATA, UNDO_ENCODER_GAIN, describe
 from .runners.keras import KerasRunner
 from .runners.litert import TFLITE, LiteRTRunner
 from .runners.pretrained import WEIGHTS
@@ -65,6 +65,7 @@ def write_metadata(runner: KerasRunner, folder: Path, streaming: dict | None = N
         "window_length": runner.window_length,
         "context": runner.context,
         "hop_length": runner.hop_length,
+        UNDO_ENCODER_GAIN: runner.undo_encoder_gain,
         "signature": {"name": SIGNATURE, "input": "lossy", "output": "restored"},
         "parameters": runner.model.count_params(),
         "files": {name: describe((folder / name).read_bytes()) for name in names},

@@ -61,7 +61,7 @@ class _Worker:
         """Lossless, lossy and restored: arrays `(pair.length, pair.channels)`."""
         lossless, lossy = decode_pair(pair, self.folder)
         if self.runner is not None:
-            restored = self.runner.run(lossy, pair.sample_rate)
+            restored = self.runner.run(lossy, pair.sample_rate, self.folder / pair.lossy)
         else:
             assert self.restored_files is not None
             restored = read_restored(self.restored_files[pair.lossy], pair, self.folder)

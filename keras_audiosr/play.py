@@ -114,7 +114,8 @@ def play(
     with contextlib.ExitStack() as stack:
         sample_rate, channels, blocks = stack.enter_context(open_source(source, raw, block_length))
         _require_rate(sample_rate, runner.sample_rate)
-        switch = Bypass(runner.processor(channels, sample_rate), sample_rate, channels, active=_asked(bypass, 0.0))
+        restoring = runner.processor(channels, sample_rate, None if hasattr(source, "read") else source)
+        switch = Bypass(restoring, sample_rate, channels, active=_asked(bypass, 0.0))
         limiter = Limiter(sample_rate, channels, Oversampler(channels))
         write = stack.enter_context(open_sink(out, sample_rate, channels, pipe_format, overwrite))
         return _run(blocks, switch, limiter, write, bypass, sample_rate, channels, block_length, realtime, buffer)

@@ -15,7 +15,15 @@ from . import presets
 from .audio.partials import atomic_folder
 from .child import ChildError, call_in_child
 from .errors import ArtifactError, OutputExistsError, UsageError
-from .runners.artifact import METADATA, copy_verified, read_metadata, require_trust, version_of
+from .runners.artifact import (
+    METADATA,
+    UNDO_ENCODER_GAIN,
+    copy_verified,
+    read_metadata,
+    require_trust,
+    runner_arguments,
+    version_of,
+)
 
 _VARIABLES = "variables/variables.data-00000-of-00001"
 
@@ -109,7 +117,9 @@ def _facts(metadata: dict, part: str, version: int) -> dict:
     """What the signature `describe` tells."""
     weights = version_of(metadata, f"{part}/{_VARIABLES}")
     numbers = {key: metadata[key] for key in ("name", "sample_rate", "window_length", "context", "hop_length")}
-    return numbers | {"overlap": 2 * metadata["context"], "version": version, "weights": weights}
+    undo = int(runner_arguments(metadata)[UNDO_ENCODER_GAIN])
+    overlap = 2 * metadata["context"]
+    return numbers | {"overlap": overlap, "version": version, "weights": weights, UNDO_ENCODER_GAIN: undo}
 
 
 def _write_model(folder: Path, source: Path, target: Path, facts: dict) -> str:

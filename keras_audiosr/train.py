@@ -173,7 +173,8 @@ def _fit(
         model.optimizer.build(model.trainable_variables)
 
     common = {"sample_rate": settings["sample_rate"], "seed": seed}
-    held_out = {name: data[name] for name in ("window_length", "batch_size", "min_level")}
+    kept = ("window_length", "batch_size", "min_level", "undo_encoder_gain")
+    held_out = {name: data[name] for name in kept if name in data}
     validation = build_dataset(manifest, split="validation", drop_remainder=True, **common, **held_out)
     validation = validation.take(training["validation_steps"]).cache()
     with file_errors():

@@ -16,6 +16,7 @@ def window(
     codecs=None,
     sample_rate: int = 44100,
     min_level: float | None = None,
+    undo_encoder_gain: bool = False,
     shard_size: int = 4096,
     overwrite: bool = False,
     jobs: int = 1,
@@ -36,6 +37,8 @@ def window(
         codecs: names such as `["mp3@64k"]`; `None` for all.
         sample_rate: Hz, of every pair.
         min_level: windows whose lossless side has an RMS below this level, in dB relative to full scale, are skipped.
+        undo_encoder_gain: whether the gain that LAME gave its MP3s is undone on the lossy side. A preset that is to be
+            trained on the windows says in its `data` whether it is.
         shard_size: windows a shard.
         overwrite: replace `out`, a folder of windows.
         jobs: processes of Beam's runner on this machine; the local runner uses every core.
@@ -61,6 +64,7 @@ def window(
         codecs=codecs,
         sample_rate=sample_rate,
         min_level=min_level,
+        undo_encoder_gain=undo_encoder_gain,
         shard_size=shard_size,
         overwrite=overwrite,
         jobs=jobs,
@@ -83,6 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--min-level", type=float, metavar="DB", help="skip windows whose RMS is below; default: keep all"
     )
+    parser.add_argument("--undo-encoder-gain", action="store_true", help="MP3s as loud as what LAME was given")
     parser.add_argument("--overwrite", action="store_true", help="replace a folder of windows")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes of Beam here (default: 1)")
     beam.add_arguments(parser)
@@ -99,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
         codecs=args.codec,
         sample_rate=args.sample_rate,
         min_level=args.min_level,
+        undo_encoder_gain=args.undo_encoder_gain,
         overwrite=args.overwrite,
         jobs=args.jobs,
         runner=args.runner,

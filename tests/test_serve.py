@@ -21,7 +21,7 @@ from keras_audiosr.serving.bundle import image_tag
 
 TOLD = {
     "name": "tiny", "sample_rate": 44100, "window_length": WINDOW, "context": CONTEXT, "hop_length": HOP,
-    "overlap": 2 * CONTEXT, "version": 1,
+    "overlap": 2 * CONTEXT, "version": 1, "undo_encoder_gain": 0,
 }  # fmt: skip
 # What TensorFlow Serving brings, as these models need it. Nothing that runs Python, reads files or needs an add-on.
 STOCK_OPS = set(

@@ -348,7 +348,7 @@ def test_a_file_keeps_its_version_while_others_are_loaded(tmp_path, local, make_
     bundle = copy_bundle(tmp_path / "bundle")
     facts = {
         "name": "tiny", "sample_rate": 44100, "window_length": WINDOW, "context": 512, "hop_length": 256,
-        "overlap": 1024, "weights": "",
+        "overlap": 1024, "weights": "", "undo_encoder_gain": 0,
     }  # fmt: skip
     audio = make_music(duration=2.0)
 
@@ -425,8 +425,8 @@ def test_64_clients_lose_nothing(server, local, make_music, record_property, cap
                 latencies.append(time.perf_counter() - started)
             return restored
 
-        def processor(self, channels, sample_rate=None):
-            return super(ServingRunner, self).processor(channels, sample_rate)
+        def processor(self, channels, sample_rate=None, path=None):
+            return super(ServingRunner, self).processor(channels, sample_rate, path)
 
     together = threading.Barrier(64)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from mp3_heads import HEADS
 
 from keras_audiosr.codecs.round_trip import encode_file
 from keras_audiosr.codecs.spec import CodecSpec
@@ -114,6 +115,16 @@ def samples(page, channels):
     return np.stack([np.frombuffer(base64.b64decode(text), "<f4") for text in page.evaluate(channels + BASE64)], axis=1)
 
 
+def test_the_gain_that_an_encoder_gave_is_read_as_python_reads_it(page):
+    names = list(HEADS)
+    heads = [base64.b64encode(HEADS[name][0]).decode() for name in names]
+    found = page.evaluate(
+        "heads => heads.map((head) => encoderGain(Uint8Array.from(atob(head), (letter) => letter.charCodeAt(0))))",
+        heads,
+    )
+    assert dict(zip(names, found, strict=True)) == {name: gain for name, (_, gain) in HEADS.items()}
+
+
 def test_an_mp3_is_restored_to_the_samples_that_python_gives(opened, tmp_path, make_music):
     page, requests = opened
     soundfile.write(tmp_path / "song.flac", make_music(duration=5.0), RATE)
@@ -127,7 +138,7 @@ def test_an_mp3_is_restored_to_the_samples_that_python_gives(opened, tmp_path, m
     np.testing.assert_allclose(lossy, decoded, atol=1e-4)
     assert requests[before:] == []
 
-    expected = load_runner().run(lossy)
+    expected = load_runner().run(lossy, path=tmp_path / "song.mp3")
     assert np.abs(expected - lossy).max() > 0.01
     saved = download(page, "#save-float")
     assert saved.suggested_filename == "song.restored.wav"

@@ -27,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 with atheris.instrument_imports(include=["keras_audiosr"]):
     from keras_audiosr.audio.cue import read_cue
+    from keras_audiosr.audio.encoder_gain import encoder_gain
     from keras_audiosr.audio.scan_chunks import scan_iff, scan_mp4
     from keras_audiosr.audio.scan_mpeg import scan_mpeg
     from keras_audiosr.audio.scan_ogg import scan_ogg
@@ -89,6 +90,7 @@ PARSERS = {
         [b"mp3@64k", b"MP3@V6-stereo", b"lowpass@8.5k", b"opus @ 48"],
     ),
     "mpeg": (file_parser("a.mp3", scan_mpeg), [MP3, MP3[:2000] + b"TAG" + bytes(125) + MP3[:2000]]),
+    "gain": (file_parser("b.mp3", encoder_gain), [MP3]),
     "adts": (file_parser("a.aac", lambda path: scan_mpeg(path, adts=True)), [ADTS]),
     "ogg": (file_parser("a.ogg", scan_ogg), [sound("OGG"), 2 * sound("OGG")]),
     "iff": (file_parser("a.wav", scan_iff), [sound("WAV")[:300], sound("AIFF")[:300], sound("RF64")[:300]]),

@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 
 from ..audio import files
+from ..audio.encoder_gain import encoder_gain
 from ..audio.sound import read_open_sound
 from ..errors import AudioFileError, UsageError
 from .pairs import Pair
@@ -132,13 +133,16 @@ def decode(path, sample_rate: int, decoder: str = "soundfile") -> np.ndarray:
     return files.read(path, sample_rate)[0]
 
 
-def decode_pair(pair: Pair, folder, decoder: str = "soundfile") -> tuple[np.ndarray, np.ndarray]:
+def decode_pair(
+    pair: Pair, folder, decoder: str = "soundfile", undo_encoder_gain: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """Decodes both files of a pair, aligned to the sample.
 
     Args:
         pair: a line of a pair manifest.
         folder: the manifest's folder.
         decoder: one of `DECODERS`, used where `pair.decoder` allows any.
+        undo_encoder_gain: whether the gain that the lossy file's encoder gave it (`encoder_gain`) is undone.
 
     Returns:
         `(lossless, lossy)`, each `(pair.length, pair.channels)` float32; the lossy one without its first
@@ -170,4 +174,6 @@ def decode_pair(pair: Pair, folder, decoder: str = "soundfile") -> tuple[np.ndar
             f"a lossy twin is as long as its source; {path} decodes to {len(lossy)} of {pair.length} samples, it may be"
             " truncated; encode it again"
         )
+    if undo_encoder_gain:
+        lossy = lossy / np.float32(encoder_gain(path))
     return lossless, np.pad(lossy, ((0, missing), (0, 0))) if missing else lossy

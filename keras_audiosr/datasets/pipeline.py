@@ -70,7 +70,7 @@ def _packets(plan: Plan, seed: tf.Tensor) -> tf.data.Dataset:
             # One channel after the other, in rows: (channels * time / row_length, row_length).
             return [
                 np.ascontiguousarray(audio[:length].T).reshape(-1, row_length)
-                for audio in decode_pair(pair, plan.folder, plan.decoder)
+                for audio in decode_pair(pair, plan.folder, plan.decoder, plan.undo_encoder_gain)
             ]
 
     def decode(index, visit):
@@ -175,6 +175,7 @@ def build_dataset(
     polarity: bool = False,
     lossless_share: float = 0.0,
     min_level: float | None = None,
+    undo_encoder_gain: bool = False,
     drop_remainder: bool = False,
     decoder: str | None = None,
     split_seed: int = 0,
@@ -207,6 +208,8 @@ def build_dataset(
             to restore, for a network to learn to leave alone.
         min_level: windows whose lossless side has an RMS below this level are skipped, in dB
             relative to full scale (a constant 1.0 is 0 dB).
+        undo_encoder_gain: the gain that LAME gave its MP3s is undone on the lossy side, as `restore` does for a model
+            that was trained so.
         drop_remainder: leave out the last batch when it is not full.
         decoder: one of `decode.DECODERS`; `None` for the fastest, soundfile.
         split_seed, split_fractions: as for `split_albums`.
@@ -239,6 +242,7 @@ def build_dataset(
         polarity=polarity,
         lossless_share=lossless_share,
         min_level=min_level,
+        undo_encoder_gain=undo_encoder_gain,
         decoder=decoder,
         split_seed=split_seed,
         split_fractions=split_fractions,

@@ -73,6 +73,7 @@ class Plan:
     polarity: bool
     lossless_share: float
     min_level: float | None
+    undo_encoder_gain: bool
     decoder: str
 
     @property
@@ -106,6 +107,7 @@ def make_plan(
     polarity: bool = False,
     lossless_share: float = 0.0,
     min_level: float | None = None,
+    undo_encoder_gain: bool = False,
     decoder: str | None = None,
     split_seed: int = 0,
     split_fractions: tuple[float, float] = (0.1, 0.0),
@@ -152,6 +154,7 @@ def make_plan(
         polarity=polarity,
         lossless_share=lossless_share,
         min_level=min_level,
+        undo_encoder_gain=undo_encoder_gain,
         decoder=choose_decoder(decoder),
     )
     # A file too short for one window would be decoded for nothing.

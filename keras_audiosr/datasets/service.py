@@ -122,6 +122,7 @@ def build_served_stream(
     window_length: int,
     sample_rate: int,
     min_level: float | None = None,
+    undo_encoder_gain: bool = False,
     job: str | None = None,
     **arguments,
 ) -> tf.data.Dataset:
@@ -132,7 +133,7 @@ def build_served_stream(
         windows: folder that `window --split train` wrote of `manifest`; at this path for the service's workers too.
         manifest: path of the pair manifest trained on.
         batch_size: windows a batch.
-        window_length, sample_rate, min_level: what the windows must have been cut with.
+        window_length, sample_rate, min_level, undo_encoder_gain: what the windows must have been cut with.
         job: processes that give one name share the batches out among themselves; `None` for all of them here.
         **arguments: those of `build_window_stream`.
 
@@ -146,6 +147,7 @@ def build_served_stream(
     """
     _reach(service)
     expected = {"window_length": window_length, "sample_rate": sample_rate, "min_level": min_level, "split": "train"}
+    expected["undo_encoder_gain"] = undo_encoder_gain
     _check(read_index(windows), windows, manifest, expected)
     stream = build_window_stream(windows, batch_size=batch_size, **arguments)
     remote = tf.data.experimental.service.distribute(

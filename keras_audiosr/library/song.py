@@ -79,7 +79,7 @@ def restore_song(
 
     rate = settings.rate or info.sample_rate
     subtype = settings.sample_format(target.suffix)
-    chain = _chain(runner, info, rate, settings)
+    chain = _chain(runner, source, info, rate, settings)
     limiter = Limiter(rate, info.channels) if settings.clips(subtype) == "limit" else None
     if limiter is not None:
         chain.append(limiter)
@@ -179,7 +179,7 @@ def _blocks(
         yield block
 
 
-def _chain(runner: Runner, info: files.AudioInfo, rate: int, settings: Settings) -> list[BlockProcessor]:
+def _chain(runner: Runner, source: Path, info: files.AudioInfo, rate: int, settings: Settings) -> list[BlockProcessor]:
     """What the samples go through, from the source's rate to the output's."""
     chain: list[BlockProcessor] = []
     work_rate = info.sample_rate
@@ -187,7 +187,7 @@ def _chain(runner: Runner, info: files.AudioInfo, rate: int, settings: Settings)
         # First room for what is missing, then the model.
         chain.append(RateConverter(work_rate, rate, info.channels))
         work_rate = rate
-    restoring = runner.processor(info.channels, work_rate)
+    restoring = runner.processor(info.channels, work_rate, source)
     strengths = channel_strengths(info.channels, settings.strength, info.channel_layout)
     chain.append(restoring if (strengths == 1.0).all() else Blend(restoring, strengths))
     if work_rate != rate:

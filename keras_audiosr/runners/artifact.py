@@ -13,6 +13,8 @@ METADATA = "metadata.json"
 FORMAT = 1
 # Digits of a SHA-256 that tell one set of weights from another.
 VERSION_LENGTH = 12
+# Of metadata.json, and of a preset's `data`: false where it is not said.
+UNDO_ENCODER_GAIN = "undo_encoder_gain"
 _NUMBERS = ("sample_rate", "window_length", "context", "hop_length")
 
 
@@ -60,7 +62,8 @@ def read_exported_preset(folder) -> dict:
 
 def runner_arguments(metadata: dict) -> dict:
     """The arguments of `Runner` that a `metadata.json` holds."""
-    return {key: metadata[key] for key in ("name", *_NUMBERS)}
+    known = {key: metadata[key] for key in ("name", *_NUMBERS)}
+    return {**known, UNDO_ENCODER_GAIN: metadata.get(UNDO_ENCODER_GAIN) is True}
 
 
 def describe(content: bytes) -> dict:

@@ -1,10 +1,12 @@
 """What every runner offers, whatever executes the network."""
 
 import abc
+import os
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from ..audio.encoder_gain import GainUndone, encoder_gain
 from ..audio.framing import BlockProcessor, OverlapSave, process_blocks
 from ..audio.resample import CorrectionAtRate
 from ..errors import ArtifactError, UsageError
@@ -21,6 +23,7 @@ class Runner(abc.ABC):
         window_length: samples the network takes at once, a multiple of `hop_length`.
         context: samples on each side that can influence an output sample, a multiple of `hop_length`.
         hop_length: the grid, in samples, on which windows may start.
+        undo_encoder_gain: whether the model learnt from music whose encoder's gain (`audio.encoder_gain`) was undone.
 
     Raises:
         ArtifactError: lengths that do not fit each other.
@@ -35,7 +38,16 @@ class Runner(abc.ABC):
     in_flight = 1
     version = ""
 
-    def __init__(self, *, name: str, sample_rate: int, window_length: int, context: int, hop_length: int):
+    def __init__(
+        self,
+        *,
+        name: str,
+        sample_rate: int,
+        window_length: int,
+        context: int,
+        hop_length: int,
+        undo_encoder_gain: bool = False,
+    ):
         if sample_rate < 1:
             raise ArtifactError(f"a model has a sample rate; {name!r} has {sample_rate} Hz; export it again")
         on_grid = hop_length > 0 and window_length % hop_length == context % hop_length == 0
@@ -49,6 +61,7 @@ class Runner(abc.ABC):
         self.window_length = window_length
         self.context = context
         self.hop_length = hop_length
+        self.undo_encoder_gain = undo_encoder_gain
 
     @abc.abstractmethod
     def predict(self, windows: np.ndarray) -> np.ndarray:
@@ -61,31 +74,47 @@ class Runner(abc.ABC):
             Array of the same shape; within `context` samples of its ends a window's edge shows.
         """
 
-    def processor(self, channels: int, sample_rate: int | None = None) -> BlockProcessor:
+    def processor(
+        self, channels: int, sample_rate: int | None = None, path: str | os.PathLike[str] | None = None
+    ) -> BlockProcessor:
         """The `BlockProcessor` that restores one signal: `push(block)` as it comes, then `finish()`.
 
         Args:
             channels: number of audio channels; each is restored by itself.
             sample_rate: Hz of the signal; the model's own when `None`. At any other rate only the
                 model's correction is resampled and added (`audio.resample`).
+            path: the file that the signal was decoded from, if any. What its encoder did to the level is undone
+                where the model was trained so.
         """
+        processor = self._processor(channels, sample_rate)
+        gain = encoder_gain(path) if path is not None and self.undo_encoder_gain else 1.0
+        return processor if gain == 1.0 else GainUndone(processor, gain)
+
+    def _processor(self, channels: int, sample_rate: int | None) -> BlockProcessor:
         processor = OverlapSave(self._checked_predict, self.window_length, self.context, channels, self.in_flight)
         if sample_rate in (None, self.sample_rate):
             return processor
         return CorrectionAtRate(processor, sample_rate, self.sample_rate, channels)
 
     def stream(
-        self, blocks: Iterable[np.ndarray], channels: int, sample_rate: int | None = None
+        self,
+        blocks: Iterable[np.ndarray],
+        channels: int,
+        sample_rate: int | None = None,
+        path: str | os.PathLike[str] | None = None,
     ) -> Iterator[np.ndarray]:
         """Restores a signal that comes in blocks `(time, channels)` of any length, in flat memory."""
-        return process_blocks(self.processor(channels, sample_rate), blocks)
+        return process_blocks(self.processor(channels, sample_rate, path), blocks)
 
-    def run(self, lossy: np.ndarray, sample_rate: int | None = None) -> np.ndarray:
+    def run(
+        self, lossy: np.ndarray, sample_rate: int | None = None, path: str | os.PathLike[str] | None = None
+    ) -> np.ndarray:
         """Restores a whole signal.
 
         Args:
             lossy: array `(time, channels)` float32 in [-1, 1].
             sample_rate: Hz of the signal; the model's own when `None`.
+            path: the file that the signal was decoded from, as for `processor`.
 
         Returns:
             Array of the same shape, aligned to the sample. It can exceed [-1, 1] where the input nearly does.
@@ -97,7 +126,7 @@ class Runner(abc.ABC):
         lossy = np.asarray(lossy, np.float32)
         if lossy.ndim != 2:
             raise UsageError(f"audio must be (time, channels); received shape {lossy.shape}; use audio[:, None]")
-        restored = list(self.stream([lossy], lossy.shape[1], sample_rate))
+        restored = list(self.stream([lossy], lossy.shape[1], sample_rate, path))
         return np.concatenate(restored) if restored else lossy.copy()
 
     def _checked_predict(self, windows: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .artifact import METADATA, VERSION_LENGTH, read_exported_preset
+from .artifact import METADATA, UNDO_ENCODER_GAIN, VERSION_LENGTH, read_exported_preset
 from .base import Runner
 from .checkpoint import CHECKPOINT, read_run_preset
 from .pretrained import WEIGHTS, load_model
@@ -34,6 +34,7 @@ class KerasRunner(Runner):
             window_length=window_length or preset["export"]["window_length"],
             context=preset["context"],
             hop_length=preset["hop_length"],
+            undo_encoder_gain=preset["data"].get(UNDO_ENCODER_GAIN) is True,
         )
         self.model = load_model(source)
         weights = source / WEIGHTS if exported else source

@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import functools
+import os
 from collections.abc import AsyncIterable, AsyncIterator
 
 import numpy as np
@@ -47,14 +48,17 @@ class ServingRunner(Runner):
             window_length=described.window_length,
             context=described.context,
             hop_length=described.hop_length,
+            undo_encoder_gain=described.undo_encoder_gain,
         )
         self.version = described.weights
         self.served_version = described.version
         self.in_flight = self.client.options.in_flight
 
-    def processor(self, channels: int, sample_rate: int | None = None) -> BlockProcessor:
+    def processor(
+        self, channels: int, sample_rate: int | None = None, path: str | os.PathLike[str] | None = None
+    ) -> BlockProcessor:
         """The `BlockProcessor` that restores one signal, on the version that is served now."""
-        return super(ServingRunner, ServingRunner(self.client)).processor(channels, sample_rate)
+        return super(ServingRunner, ServingRunner(self.client)).processor(channels, sample_rate, path)
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
         """Runs the network on `(batch, window_length, 1)`; several threads may call it."""

@@ -57,8 +57,7 @@ class StreamingRunner(Runner):
         """Runs each of `(batch, time, 1)` as a signal of its own, preceded and followed by silence."""
         return np.stack([self.run(window) for window in windows])
 
-    def processor(self, channels: int, sample_rate: int | None = None) -> BlockProcessor:
-        """The `BlockProcessor` that restores one signal; as `Runner.processor`."""
+    def _processor(self, channels: int, sample_rate: int | None) -> BlockProcessor:
         restorer = self.restorer(channels)
         if sample_rate in (None, self.sample_rate):
             return restorer

@@ -39,6 +39,7 @@ class Description:
         context: samples on each side of a window that can influence an output sample; windows overlap by twice it.
         hop_length: the grid, in samples, on which windows may start.
         version: the version that answered.
+        undo_encoder_gain: as in `Runner`.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Description:
     context: int
     hop_length: int
     version: int
+    undo_encoder_gain: bool = False
 
 
 class ServingClient:
@@ -87,13 +89,15 @@ class ServingClient:
         try:
             told = {key: found[key][0] for key in ("name", "weights", *_NUMBERS)}
             numbers = {key: int(told[key]) for key in _NUMBERS}
+            # Bundles of before do not tell.
+            undo_encoder_gain = bool(int(found.get("undo_encoder_gain", [0])[0]))
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise failure(self.address, "INVALID_ARGUMENT", f"its {DESCRIBE_SIGNATURE!r} tells too little") from error
         if version is not None:
             numbers["version"] = version
         # Before anything is allocated by it.
         self._windows_a_message(self.address, numbers["window_length"])
-        return Description(_text(told["name"]), _text(told["weights"]), **numbers)
+        return Description(_text(told["name"]), _text(told["weights"]), **numbers, undo_encoder_gain=undo_encoder_gain)
 
     def predict(self, windows: np.ndarray, version: int | None = None) -> np.ndarray:
         """Runs the network once.

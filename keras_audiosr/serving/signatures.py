@@ -34,7 +34,7 @@ def write_served_model(source, target, facts: str) -> None:
         source: the exported SavedModel.
         target: folder to write, named after the version.
         facts: JSON of what `describe` tells: `name`, `sample_rate`, `window_length`, `context`, `hop_length`,
-            `overlap`, `version`, `weights`.
+            `overlap`, `version`, `weights`, `undo_encoder_gain` (0 or 1).
 
     Raises:
         ArtifactError: a signature does not return what the exported network returns.

@@ -2,6 +2,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
+const HEAD_BYTES = 1 << 24; // tags with pictures, and the first frames
 const buttons = [...$("signals").children];
 let restorer, player, pictures, restored; // restored: {name, channels, sampleRate}
 let busy = false;
@@ -42,12 +43,13 @@ async function take(file) {
   try {
     stage(`Reading ${file.name}`);
     const lossy = await decodeFile(file, restorer.sampleRate);
+    const gain = encoderGain(new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer()));
     $("stop").hidden = false;
     stage("The model gets ready");
     await restorer.ready;
     const began = performance.now();
     stage("Restoring: 0 %", 0);
-    const channels = await restorer.restore(channelsOf(lossy).map((channel) => channel.slice()), (share) => {
+    const channels = await restorer.restore(channelsOf(lossy).map((channel) => channel.slice()), gain, (share) => {
       const left = (((performance.now() - began) / 1000) * (1 - share)) / share;
       stage(`Restoring: ${Math.round(100 * share)} %, ${left < 1 ? "nearly done" : `about ${clock(Math.ceil(left))} left`}`, share);
     });

@@ -80,9 +80,13 @@ class Restorer {
     this.hands = Array.from({ length: count }, () => new Hand(this.model, { windowLength, context }));
   }
 
-  // channels: Float32Arrays, which are given away; progressed(share of the work). Returns as many of the same length.
-  async restore(channels, progressed) {
+  // channels: Float32Arrays, which are given away; gain: what their encoder gave them; progressed(share of the work).
+  // Returns as many of the same length.
+  async restore(channels, gain, progressed) {
     await this.ready;
+    if (this.metadata.undo_encoder_gain && gain !== 1) {
+      for (const channel of channels) channel.forEach((sample, index) => (channel[index] = sample / gain));
+    }
     const { hands } = this;
     const shares = hands.map((_, hand) => channels.filter((_, channel) => channel % hands.length === hand));
     const done = hands.map(() => 0);
