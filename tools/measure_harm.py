@@ -49,8 +49,10 @@ def main() -> None:
         rows, images = [], [(0.0, 0.0)]
         for clip in clips:
             lossless, sample_rate = read(args.manifest.parent / clip)
-            given = lossless if bitrate is None else encoded(args.manifest.parent / clip, bitrate, len(lossless))
-            restored = runner.run(given, sample_rate)
+            if bitrate is None:
+                given, restored = lossless, runner.run(lossless, sample_rate)
+            else:
+                given, restored = through_mp3(args.manifest.parent / clip, bitrate, len(lossless), runner, sample_rate)
             level = gain(given, restored)
             changes = (snr(given, restored), snr(given, restored / level), 20 * np.log10(level))
             rows.append((*changes, snr(lossless, given), snr(lossless, restored)))
@@ -66,11 +68,13 @@ def main() -> None:
         )
 
 
-def encoded(clip: Path, bitrate: int, length: int) -> np.ndarray:
+def through_mp3(clip: Path, bitrate: int, length: int, runner, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
+    """A clip as MP3, and what the model makes of it, told of the file as `restore` tells it."""
     with tempfile.TemporaryDirectory() as folder:
         lossy = f"{folder}/a.mp3"
         run_ffmpeg("-i", str(clip), "-b:a", f"{bitrate}k", lossy)
-        return fit_length(read(lossy)[0], 0, length)
+        given = fit_length(read(lossy)[0], 0, length)
+        return given, runner.run(given, sample_rate, lossy)
 
 
 if __name__ == "__main__":

@@ -100,7 +100,10 @@ def _shrink(config: dict) -> None:
 ROWS = (
     Row("paired_resnet", "paired_resnet_sample_44k", "the seed"),
     Row(
-        "paired_resnet_frame", "paired_resnet_frame_44k", "the seed at frame rate; windows of 2,048", window_length=2048
+        "paired_resnet_frame",
+        "paired_resnet_frame_1024_44k",
+        "the seed at frame rate; windows of 2,048",
+        window_length=2048,
     ),
     Row("vdsr", "vdsr_44k"),
     Row("srresnet", "srresnet_44k"),
@@ -112,14 +115,14 @@ ROWS = (
     Row("paired_resnet_row", "paired_resnet_sample_44k", "the seed's layers in a row", {"arrangement": "row"}),
     Row(
         "paired_resnet_frame_spectral",
-        "paired_resnet_frame_44k",
+        "paired_resnet_frame_1024_44k",
         "spectral loss; windows of 2,048",
         loss=SPECTRAL,
         window_length=2048,
     ),
     Row(
         "paired_resnet_frame_spectral_row",
-        "paired_resnet_frame_44k",
+        "paired_resnet_frame_1024_44k",
         "the same layers in a row; spectral loss; windows of 2,048",
         {"arrangement": "row"},
         loss=SPECTRAL,
@@ -134,9 +137,9 @@ ROWS = (
     Row("drrn_b1u25", "drrn_b1u25_44k"),
     Row(
         "paired_resnet_frame_long",
-        "paired_resnet_frame_44k",
+        "paired_resnet_frame_1024_44k",
         "spectral loss of the release; windows of 16,384",
-        loss=load_preset("paired_resnet_frame_44k")["training"]["loss"],
+        loss=load_preset("paired_resnet_frame_1024_44k")["training"]["loss"],
         window_length=16384,
     ),
     Row("resnet_plain", "resnet_44k", "without shortcuts", {"variant": "plain"}),
