@@ -95,7 +95,7 @@ def test_a_run_is_one_like_that_of_train(shelf, tmp_path):
     done = run_tool(*arguments, "--producers", 1, **flags)
     assert done.returncode == 0, done.stderr[-2000:]
     history = json.loads((out / "tiny" / "history.json").read_text())
-    assert history[-1]["step"] > 10 and np.isfinite(history[-1]["val_loss"])
+    assert history[-1]["step"] > 0 and np.isfinite(history[-1]["val_loss"])
     assert set(history[-1]) > {"mp3@32k", "aac@64k"}
     assert not list(Path("/dev/shm").glob(f"windows_{os.getpid()}*"))
     # TensorFlow takes it from there.
