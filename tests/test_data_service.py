@@ -29,7 +29,7 @@ WORKER = (
     " service.WorkerServer(service.WorkerConfig(dispatcher_address='{dispatcher}', worker_address='{worker}',"
     " port={port})).join()"
 )
-CUT = {"window_length": 4096, "min_level": -60.0}
+CUT = {"window_length": 4096, "min_level": -60.0, "undo_encoder_gain": True}
 PRESET = CUT | {"sample_rate": 44100}
 
 
