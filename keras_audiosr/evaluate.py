@@ -48,6 +48,7 @@ class _Worker:
     restored_files: dict[str, Path] | None
     visqol: bool
     trust: bool = False
+    cutoff: float | None = None
     runner: "Runner | None" = None
 
     def load(self) -> None:
@@ -79,7 +80,7 @@ class _Worker:
 
         self.load()
         lossless, lossy, restored = self.signals(pair)
-        cutoff = float(estimate_cutoff(lossy, pair.sample_rate))
+        cutoff = float(estimate_cutoff(lossy, pair.sample_rate)) if self.cutoff is None else self.cutoff
         # One gain for all three: see LEVEL_DEFINITION.
         peak = float(np.abs(lossless).max(initial=0.0))
         lossless, lossy, restored = (signal / (peak or 1.0) for signal in (lossless, lossy, restored))
@@ -187,6 +188,7 @@ def evaluate(
     figure: bool = True,
     jobs: int = 1,
     trust: bool = False,
+    cutoff: float | None = None,
 ) -> EvaluationTable:
     """Compares lossy and restored music with the lossless original.
 
@@ -201,6 +203,8 @@ def evaluate(
             (extra `plot`).
         jobs: processes; each loads the model.
         trust: whether a SavedModel that did not come with this package may be run, as the program that it is.
+        cutoff: Hz at which LSD is split into below and above; where each lossy file's spectrum ends when `None`. For
+            lossy sides that do not show it, such as interpolated ones.
 
     Returns:
         The table; `to_markdown()` prints it.
@@ -210,7 +214,7 @@ def evaluate(
         ArtifactError: a model that cannot be read, or does not give as many finite samples as it takes.
         AudioFileError: audio that cannot be read, or is too long or short; an output that cannot be written.
         OutputExistsError: `out` is there and not empty.
-        UsageError: an extra is missing, or `jobs` is below 1.
+        UsageError: an extra is missing, `jobs` is below 1, or `cutoff` is not above 0 Hz.
 
     Example:
         >>> print(evaluate("pairs.jsonl", "runs/first", codecs=["mp3@64k"]).to_markdown())  # doctest: +SKIP
@@ -221,6 +225,8 @@ def evaluate(
     manifest, what = Path(manifest), os.fspath(what)
     if jobs < 1:
         raise UsageError(f"jobs must be 1 or more; received {jobs}; try 1")
+    if cutoff is not None and not 0.0 < cutoff < np.inf:
+        raise UsageError(f"cutoff is a frequency above 0 Hz; received {cutoff:g}; leave it out to have it estimated")
     if visqol:
         require_visqol()
     figure = figure and out is not None
@@ -231,7 +237,7 @@ def evaluate(
     pairs = _choose(read_manifest(manifest, Pair), codecs, manifest)
     is_music = Path(what).is_dir() and not any((Path(what) / name).exists() for name in MODEL_FILES)
     restored_files = match_restored(Path(what), pairs) if is_music else None
-    worker = _Worker(manifest.parent, what, restored_files, visqol, trust)
+    worker = _Worker(manifest.parent, what, restored_files, visqol, trust, cutoff)
     if jobs == 1:
         worker.load()  # a wrong model is told before the bar appears
 
@@ -241,7 +247,7 @@ def evaluate(
         measured = list(tqdm(mapped(pairs), "evaluate", total=len(pairs), unit="file", disable=None))
         arguments = {"manifest": str(manifest), "what": what, "codecs": sorted({pair.codec for pair in pairs})}
         about = {
-            "arguments": {**arguments, "visqol": visqol, "figure": figure, "jobs": jobs},
+            "arguments": {**arguments, "visqol": visqol, "figure": figure, "jobs": jobs, "cutoff": cutoff},
             "manifest_sha256": _sha256([manifest]),
             "what_sha256": _sha256(restored_files.values() if restored_files is not None else _model_files(what)),
             "versions": versions(),
@@ -272,6 +278,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
     trust_help = "run a SavedModel that did not come with this package: it is a program, trust who made it"
     parser.add_argument("--trust-saved-model", action="store_true", help=trust_help)
+    cutoff_help = "where LSD is split into below and above (default: where each lossy file's spectrum ends)"
+    parser.add_argument("--cutoff", type=float, metavar="HZ", help=cutoff_help)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -285,6 +293,7 @@ def run(args: argparse.Namespace) -> int:
         not args.no_figure,
         args.jobs,
         args.trust_saved_model,
+        args.cutoff,
     )
     print(table.to_markdown(), end="")
     return 0

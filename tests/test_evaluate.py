@@ -138,6 +138,16 @@ def test_cutoff_is_the_lossy_input_s_own(manifest, run_folder):
         assert file["unprocessed"]["lsd_hf"] > file["unprocessed"]["lsd"]
 
 
+def test_cutoff_that_is_given_is_where_lsd_is_split(manifest, run_folder):
+    estimated, given = (evaluate(manifest, run_folder, cutoff=cutoff) for cutoff in (None, 5000.0))
+    assert given.about["arguments"]["cutoff"] == 5000.0
+    for before, after in zip(estimated.files, given.files, strict=True):
+        assert after["cutoff"] == 5000.0
+        assert after["unprocessed"]["lsd"] == before["unprocessed"]["lsd"]
+        assert after["unprocessed"]["lsd_lf"] < before["unprocessed"]["lsd_lf"]
+        assert after["unprocessed"]["lsd_hf"] < before["unprocessed"]["lsd_hf"]
+
+
 def test_blocks_of_frames_sum_to_the_whole(make_music, monkeypatch):
     monkeypatch.setattr(metrics, "BLOCK_FRAMES", 7)
     lossless = make_music(duration=1.0)
@@ -288,6 +298,9 @@ def test_wrong_number_of_channels_is_refused(manifest, tmp_path):
 def test_bad_requests(manifest, run_folder, tmp_path):
     with pytest.raises(UsageError, match="jobs must be 1 or more"):
         evaluate(manifest, run_folder, jobs=0)
+    for cutoff in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="cutoff is a frequency above 0 Hz"):
+            evaluate(manifest, run_folder, cutoff=cutoff)
     with pytest.raises(ManifestError, match="no mp3@64k"):
         evaluate(manifest, run_folder, codecs=["mp3@64k"])
     with pytest.raises(ManifestError, match="pairs is needed"):

@@ -34,6 +34,8 @@ def test_smoke_run_trains_measures_and_resumes(tmp_path):
         assert row["parameters"] > 0 and row["gmac_per_second"] > 0 and row["times_real_time"] > 0
         # Two steps of an untrained network stay near its input.
         assert abs(row["metrics"]["snr"] - row["unprocessed"]["snr"]) < 3
+    halved = json.loads((tmp_path / "study" / "rows" / f"{rows[1]}.json").read_text())
+    assert {file["cutoff"] for file in halved["files"]} == {SAMPLE_RATE / 4}
     assert (tmp_path / "study" / "spectra.png").stat().st_size > 10_000
     assert (tmp_path / "study" / "curves.png").stat().st_size > 5_000
     weights = tmp_path / "rows" / rows[0] / "exported" / rows[0] / "model.tflite"
@@ -103,6 +105,15 @@ def test_a_record_is_held_to_all_it_was_made_under(tmp_path):
         made.load()
     made.path("vdsr").write_text("{")
     with pytest.raises(UsageError, match=r"vdsr\.json"):
+        made.load()
+
+    # A record from before the low rates' LSD was split at the end of their own band.
+    made.path("vdsr").unlink()
+    made.save("linear_half_rate", {"files": []})
+    record = json.loads(made.path("linear_half_rate").read_text())
+    del record["conditions"]["cutoff"]
+    made.path("linear_half_rate").write_text(json.dumps(record))
+    with pytest.raises(UsageError, match=r"linear_half_rate\.json: cutoff"):
         made.load()
 
     folder = tmp_path / "work"

@@ -17,7 +17,7 @@ from keras_audiosr.audio.files import read
 from keras_audiosr.datasets.decode import decode_pair
 from keras_audiosr.runners import load_runner
 from keras_audiosr.runners.keras import KerasRunner
-from study_parts.baselines import BASELINES, restore_all
+from study_parts.baselines import BASELINES, LOW_RATES, restore_all
 from study_parts.records import KNOWN, claim, parse
 from study_parts.spectra import average_spectrum, pictured_pair
 from study_parts.summary import METRICS
@@ -92,7 +92,7 @@ def training_facts(folder: Path) -> dict:
 
 def figures_of(file: dict) -> dict:
     """What the tables need of one file that `evaluate` measured."""
-    kept: dict = {"title": Path(file["lossless"]).stem}
+    kept: dict = {"title": Path(file["lossless"]).stem, "cutoff": round(file["cutoff"], 1)}
     for signal in ("unprocessed", "restored"):
         values = {metric: file[signal].get(metric) for metric in METRICS}
         kept[signal] = {metric: None if value is None else round(value, 4) for metric, value in values.items()}
@@ -111,7 +111,9 @@ def measure(name: str, manifest: Path, folder: Path, visqol: bool) -> dict:
         _, lossy = decode_pair(pair, manifest.parent)
         restored = load_runner(what).run(lossy, pair.sample_rate)
         own = {"training": training_facts(folder), "cost": cost(what, folder / "run" / "best.keras")}
-    table = evaluate(manifest, what, visqol=visqol)
+    # What a spline leaves above the low rate's band hides where it ends.
+    factor = LOW_RATES.get(KNOWN[name][0])
+    table = evaluate(manifest, what, visqol=visqol, cutoff=pair.sample_rate / 2 / factor if factor else None)
     return {
         "about": {key: table.about[key] for key in ("manifest_sha256", "what_sha256", "versions")},
         "files": [figures_of(file) for file in table.files],

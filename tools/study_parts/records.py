@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 
 from keras_audiosr.errors import UsageError
-from study_parts.baselines import BASELINES
+from study_parts.baselines import BASELINES, LOW_RATES
 from study_parts.rows import ROWS
 
 # name -> corpus and what is different, in the order of the tables.
@@ -46,10 +46,12 @@ class Study:
 
     def conditions(self, name: str) -> dict:
         """All that decides what a row finds, but for versions and the machine's speed."""
-        shared = {"music": self.music, "smoke": self.smoke}
+        shared: dict = {"music": self.music, "smoke": self.smoke}
         if name == UNPROCESSED:
             return shared
         corpus, what = KNOWN[name]
+        if corpus in LOW_RATES:
+            shared["cutoff"] = "the low rate's Nyquist frequency"
         if name in BASELINES:
             return {**shared, "pairs": corpus, "method": what}
         row = next(row for row in ROWS if row.name == name)
