@@ -136,6 +136,25 @@ def test_average_spectrum_has_a_sine_at_its_place_and_level():
     assert np.delete(level, level.argmax()).max() < -60
 
 
+@pytest.mark.parametrize(
+    ("last", "flat"), [((19.05, 1.00), True), ((19.2, 1.00), False), ((19.0, 0.97), False), ((18.0, 1.2), True)]
+)
+def test_a_curve_is_flat_when_its_last_fifth_wins_little(last, flat):
+    from study_parts.summary import collect
+
+    def rows(*values):
+        history = [{"val_loss": 1.0, "val_snr": snr, "val_lsd": lsd} for snr, lsd in values]
+        preset = {"data": {"batch_size": 16, "window_length": 2000}, "sample_rate": SAMPLE_RATE}
+        training = {"history": history, "steps": 10, "preset": preset, "cpu_seconds": 60.0}
+        return collect({"vdsr": {"files": [], "training": training}})
+
+    # What the first epochs won says nothing: a loss that began high makes every end look flat.
+    (row,) = rows((1.0, 3.0), (18.0, 1.2), (19.0, 1.0), (18.9, 1.0), last)
+    assert row["flat"] is flat
+    (row,) = rows(last)
+    assert row["flat"] is None
+
+
 def test_low_rate_pairs_are_a_manifest_of_their_own(tmp_path, make_music):
     from study_parts.baselines import low_rate_pairs
 

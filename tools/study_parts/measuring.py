@@ -23,8 +23,6 @@ from study_parts.spectra import average_spectrum, pictured_pair
 from study_parts.summary import METRICS
 
 REPETITIONS = 3
-# Share of the validation loss that the last fifth of a run may still win for its curve to count as flat.
-FLAT = 0.01
 
 
 def cost(exported: Path, checkpoint: Path) -> dict:
@@ -75,15 +73,10 @@ def training_facts(folder: Path) -> dict:
         return json.loads((folder / name).read_text("utf-8"))
 
     history, preset = load("run/history.json"), load("preset.json")
-    losses = [entry["val_loss"] for entry in history]
-    # A loss in dB may be below zero; what counts is how much of the way was still being made.
-    way = max(losses) - min(losses)
-    last = min(losses[: -max(1, len(losses) // 5)] or losses) - min(losses)
     return {
         **load("cpu.json"),
         **load("calibration.json"),
         "steps": preset["training"]["steps_per_epoch"] * len(history),
-        "flat": last / way < FLAT if len(losses) >= 5 and way > 0 else None,
         "history": history,
         "versions": load("run/run.json")["versions"],
         "preset": preset,

@@ -21,6 +21,8 @@ CORPORA = {
     "half_rate": "Half the sample rate",
     "quarter_rate": "A quarter of the sample rate",
 }
+# What the last fifth of a run may still win in validation for its curves to count as flat.
+FLAT = {"val_snr": 0.1, "val_lsd": 0.02}
 
 
 def _mean(files: list[dict], signal: str, metric: str) -> float | None:
@@ -53,9 +55,19 @@ def _training(facts: dict) -> dict:
         "cpu_minutes": facts["cpu_seconds"] / 60,
         "steps": facts["steps"],
         "minutes_heard": samples / preset["sample_rate"] / 60,
-        "flat": facts["flat"],
+        "flat": _is_flat(facts["history"]),
         "curve": [[entry["val_loss"], entry["val_snr"], entry["val_lsd"]] for entry in facts["history"]],
     }
+
+
+def _is_flat(history: list[dict]) -> bool | None:
+    """Whether neither curve that is drawn still rose or fell; `None` for a run too short to say."""
+    last = len(history) // 5
+    if not last:
+        return None
+    snr, lsd = ([entry[name] for entry in history] for name in FLAT)
+    won = max(snr) - max(snr[:-last]), min(lsd[:-last]) - min(lsd)
+    return all(gain <= most for gain, most in zip(won, FLAT.values(), strict=True))
 
 
 def _number(value, digits: int) -> str:
@@ -101,21 +113,28 @@ def to_markdown(rows: list[dict]) -> str:
 
 
 def draw_curves(rows: list[dict], path: Path) -> None:
-    """Validation SNR and LSD over each run."""
+    """Validation SNR and LSD over each run, a line of panels a corpus: what a lower rate lost is no MP3's loss."""
     from matplotlib.figure import Figure
 
-    trained = [row for row in rows if "curve" in row and row["corpus"] == "mp3@64k"]
-    figure = Figure(figsize=(12, 6), layout="constrained")
-    axes = figure.subplots(1, 2)
+    trained = [row for row in rows if "curve" in row]
+    corpora = [corpus for corpus in CORPORA if any(row["corpus"] == corpus for row in trained)]
+    heights = [2 if corpus == "mp3@64k" else 1 for corpus in corpora]
+    figure = Figure(figsize=(12, 3 * sum(heights)), layout="constrained")
+    panels = figure.subplots(len(corpora), 2, sharex=True, squeeze=False, height_ratios=heights)
     for index, row in enumerate(trained):
+        axes = panels[corpora.index(row["corpus"])]
         curve = np.array(row["curve"])
         minutes = np.arange(1, len(curve) + 1) / len(curve) * row["cpu_minutes"]
         style = ("-", "--", ":")[index // 10]
         for axis, column in zip(axes, (1, 2), strict=True):
             axis.plot(minutes, curve[:, column], style, color=f"C{index % 10}", marker=".", label=row["name"])
-    axes[0].set(xlabel="CPU minutes", ylabel="SNR of validation windows (dB)")
-    axes[1].set(xlabel="CPU minutes", ylabel="LSD of validation windows")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right upper", fontsize="small")
+    for axes, corpus in zip(panels, corpora, strict=True):
+        axes[0].set(ylabel="SNR (dB)", title=CORPORA[corpus])
+        axes[1].set(ylabel="LSD", title=CORPORA[corpus])
+    for axis in panels[-1]:
+        axis.set(xlabel="CPU minutes")
+    lines = [line for axes in panels for line in axes[0].get_lines()]
+    figure.legend(handles=lines, loc="outside right upper", fontsize="small")
     with atomic_output(path) as partial:
         figure.savefig(partial, dpi=90)
 
