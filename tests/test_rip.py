@@ -1,15 +1,10 @@
-"""`rip` on shelves made on the spot: identical samples, tags, names, second runs, interrupts, bad files."""
+"""`rip` on shelves made on the spot: identical samples, tags, names, lossy sources, bad files."""
 
-import hashlib
-import importlib
-import json
 import os
 import shutil
-import signal
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import mutagen.flac
@@ -18,46 +13,19 @@ import mutagen.wave
 import numpy as np
 import pytest
 import soundfile
+from rips import expected_md5, integers, leftovers, write
 
 from keras_audiosr.audio.ffmpeg import run_ffmpeg
 from keras_audiosr.audio.files import read
 from keras_audiosr.datasets.pairs import Track, read_manifest
-from keras_audiosr.datasets.ripping import rip_file
 from keras_audiosr.errors import AudioFileError, ManifestError, UsageError
 from keras_audiosr.rip import rip
-
-# The name keras_audiosr.rip is the function's.
-rip_module = importlib.import_module("keras_audiosr.rip")
-
-
-def integers(bits: int, length: int = 30000, channels: int = 2, seed: int = 0) -> np.ndarray:
-    """Random samples over the whole range of `bits`, both ends included: int32 `(time, channels)`."""
-    top = 1 << (bits - 1)
-    samples = np.random.default_rng(seed).integers(-top, top, (length, channels), dtype=np.int64)
-    samples[0], samples[1] = -top, top - 1
-    return samples.astype(np.int32)
-
-
-def write(path: Path, samples: np.ndarray, bits: int, subtype: str, rate: int = 44100) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    kind = "AIFF" if path.suffix.lower().startswith(".aif") else path.suffix[1:].upper()
-    soundfile.write(path, samples << (32 - bits), rate, subtype=subtype, format=kind)
-
-
-def expected_md5(samples: np.ndarray, bits: int) -> str:
-    """FLAC's MD5, by its definition: signed little-endian integers of whole bytes, interleaved."""
-    raw = b"".join(int(value).to_bytes(bits // 8, "little", signed=True) for value in samples.reshape(-1))
-    return hashlib.md5(raw).hexdigest()
 
 
 def ffmpeg_md5(path: Path, codec: str) -> str:
     done = run_ffmpeg("-i", f"file:{path}", "-c:a", codec, "-f", "md5", "-")
     assert done.returncode == 0, done.stderr
     return done.stdout.decode().strip()
-
-
-def leftovers(out: Path) -> list[Path]:
-    return [path for path in out.rglob("*") if "partial" in path.name]
 
 
 @pytest.mark.parametrize(
@@ -193,93 +161,6 @@ def test_discs_of_an_album_in_folders_are_one_album(tmp_path):
     assert {track.album for track in report.tracks} == {"Opera"} and len(report.made) == 2
 
 
-def test_a_second_run_decodes_nothing(shelf, tmp_path, monkeypatch):
-    first = rip(shelf, tmp_path / "out")
-    manifest = (tmp_path / "out/tracks.jsonl").read_bytes()
-
-    def decode(*_):
-        raise AssertionError("decoded")
-
-    monkeypatch.setattr("keras_audiosr.datasets.ripping.inspect", decode)
-    monkeypatch.setattr("keras_audiosr.datasets.ripped.holds", decode)
-    second = rip(shelf, tmp_path / "out")
-    assert (second.made, sorted(second.kept), second.failed) == ([], first.made, {})
-    assert second.tracks == first.tracks
-    assert (tmp_path / "out/tracks.jsonl").read_bytes() == manifest
-
-
-@pytest.mark.parametrize("harm", ["missing", "truncated", "flipped", "emptied", "other audio"])
-def test_a_missing_or_damaged_track_alone_is_made_again(shelf, tmp_path, harm):
-    first = rip(shelf, tmp_path / "out")
-    victim = tmp_path / "out" / first.made[1]
-    whole = victim.read_bytes()
-    if harm == "missing":
-        victim.unlink()
-    elif harm == "truncated":
-        victim.write_bytes(whole[: len(whole) // 2])
-    elif harm == "flipped":
-        victim.write_bytes(whole[:60000] + bytes([whole[60000] ^ 255]) + whole[60001:])
-    elif harm == "emptied":
-        victim.write_bytes(b"")
-    else:
-        shutil.copy(tmp_path / "out" / first.made[0], victim)
-    second = rip(shelf, tmp_path / "out")
-    assert second.made == [first.made[1]] and len(second.kept) == 3 and not second.failed
-    assert victim.read_bytes() == whole
-    assert second.tracks == first.tracks
-
-
-def test_a_retagged_track_is_kept(shelf, tmp_path):
-    first = rip(shelf, tmp_path / "out")
-    file = mutagen.flac.FLAC(tmp_path / "out" / first.made[0])
-    file["COMMENT"] = ["mine"]
-    file.save()
-    assert rip(shelf, tmp_path / "out").made == []
-    assert mutagen.flac.FLAC(tmp_path / "out" / first.made[0])["COMMENT"] == ["mine"]
-
-
-def test_a_changed_source_is_made_again(tmp_path):
-    write(tmp_path / "rips/1.wav", integers(16, seed=1), 16, "PCM_16")
-    first = rip(tmp_path / "rips", tmp_path / "out")
-    write(tmp_path / "rips/1.wav", integers(16, length=30001, seed=2), 16, "PCM_16")
-    second = rip(tmp_path / "rips", tmp_path / "out")
-    assert second.made == first.made
-    assert second.tracks[0].md5 == expected_md5(integers(16, length=30001, seed=2), 16)
-    assert read_manifest(second.manifest, Track) == second.tracks
-
-
-def test_a_moved_source_makes_no_twins(shelf, tmp_path):
-    shutil.copytree(shelf, tmp_path / "here")
-    first = rip(tmp_path / "here", tmp_path / "out")
-    (tmp_path / "here").rename(tmp_path / "there")
-    second = rip(tmp_path / "there", tmp_path / "out")
-    assert [track.lossless for track in second.tracks] == [track.lossless for track in first.tracks]
-    assert len(read_manifest(second.manifest, Track)) == 4
-
-
-def test_further_discs_join_the_shelf(shelf, tmp_path):
-    rip(shelf / "Album 0", tmp_path / "out")
-    report = rip(shelf / "Album 1", tmp_path / "out")
-    assert len(report.tracks) == 2 and len(read_manifest(report.manifest, Track)) == 4
-
-
-def test_somebodys_own_file_is_not_replaced(tmp_path):
-    write(tmp_path / "rips/01 x.wav", integers(16, seed=1), 16, "PCM_16")
-    write(tmp_path / "out/rips/01 x.flac", integers(16, seed=2), 16, "PCM_16")
-    mine = (tmp_path / "out/rips/01 x.flac").read_bytes()
-    report = rip(tmp_path / "rips", tmp_path / "out")
-    assert report.made == ["rips/01 x (2).flac"]
-    assert (tmp_path / "out/rips/01 x.flac").read_bytes() == mine
-
-
-def test_without_its_memory_the_folder_is_put_right(shelf, tmp_path):
-    first = rip(shelf, tmp_path / "out")
-    (tmp_path / "out/.rip.json").write_text("{broken")
-    (tmp_path / "out/tracks.jsonl").unlink()
-    second = rip(shelf, tmp_path / "out")
-    assert second.made == first.made and second.tracks == first.tracks
-
-
 def lossy_wav(tmp_path, make_music, name: str = "fake.wav") -> Path:
     """A "lossless" file that was an MP3 of 64 kbit/s."""
     path = tmp_path / "rips" / name
@@ -311,105 +192,6 @@ def test_left_out_albums_leave_no_folder(tmp_path, make_music):
     lossy_wav(tmp_path, make_music)
     report = rip(tmp_path / "rips", tmp_path / "out")
     assert not report.tracks and not (tmp_path / "out/rips").exists()
-
-
-SECTOR = 588
-SHEET = """PERFORMER "Band"
-TITLE "Live"
-REM DATE 1970
-REM GENRE Rock
-FILE "image.wav" WAVE
-  TRACK 01 AUDIO
-    TITLE "One"
-    ISRC USABC7000001
-    INDEX 00 00:00:00
-    INDEX 01 00:00:03
-  TRACK 02 AUDIO
-    TITLE "Two"
-    PERFORMER "Guest"
-    INDEX 00 00:00:20
-    INDEX 01 00:00:31
-  TRACK 03 AUDIO
-    TITLE "Three"
-    INDEX 01 00:01:00
-"""
-
-
-@pytest.mark.parametrize("suffix", [".wav", ".flac", ".aiff"])
-@pytest.mark.parametrize("bits", [16, 24])
-def test_a_cue_sheet_cuts_at_its_sectors(tmp_path, suffix, bits):
-    disc = integers(bits, length=SECTOR * 100 + 77)
-    write(tmp_path / "rips/Disc" / f"image{suffix}", disc, bits, f"PCM_{bits}")
-    (tmp_path / "rips/Disc/disc.cue").write_text(SHEET)
-    report = rip(tmp_path / "rips", tmp_path / "out")
-    assert not report.failed
-    assert [track.lossless for track in report.tracks] == ["Live/01 One.flac", "Live/02 Two.flac", "Live/03 Three.flac"]
-    edges = [3 * SECTOR, 31 * SECTOR, 75 * SECTOR, len(disc)]
-    cut = [soundfile.read(tmp_path / "out" / track.lossless, dtype="int32")[0] for track in report.tracks]
-    for track, samples, start, stop in zip(report.tracks, cut, edges, edges[1:], strict=False):
-        np.testing.assert_array_equal(samples >> (32 - bits), disc[start:stop])
-        assert track.md5 == expected_md5(disc[start:stop], bits)
-    np.testing.assert_array_equal(np.concatenate(cut) >> (32 - bits), disc[3 * SECTOR :])
-    # What lies before the first INDEX 01 is no track, and is said.
-    assert list(report.left_out.values()) == ["0.04 s before the first INDEX 01, no track"]
-    tags = dict(mutagen.flac.FLAC(tmp_path / "out/Live/02 Two.flac"))
-    assert tags == {
-        "album": ["Live"], "albumartist": ["Band"], "artist": ["Guest"], "date": ["1970"], "genre": ["Rock"],
-        "title": ["Two"], "tracknumber": ["2"],
-    }  # fmt: skip
-    assert dict(mutagen.flac.FLAC(tmp_path / "out/Live/01 One.flac"))["isrc"] == ["USABC7000001"]
-    second = rip(tmp_path / "rips", tmp_path / "out")
-    assert second.made == [] and second.tracks == report.tracks
-    (tmp_path / "out/Live/02 Two.flac").unlink()
-    assert rip(tmp_path / "rips", tmp_path / "out", jobs=2).made == ["Live/02 Two.flac"]
-
-
-def test_a_sheet_can_be_named_itself_and_several_share_a_folder(tmp_path):
-    for name in ("a", "b"):
-        write(tmp_path / "rips" / f"{name}.flac", integers(16, SECTOR * 100, seed=ord(name)), 16, "PCM_16")
-        text = SHEET.replace("image.wav", f"{name}.flac").replace("Live", f"Disc {name}")
-        (tmp_path / "rips" / f"{name}.cue").write_text(text)
-    assert {track.album for track in rip(tmp_path / "rips/a.cue", tmp_path / "one").tracks} == {"Disc a"}
-    report = rip(tmp_path / "rips", tmp_path / "out", jobs=2)
-    assert len(report.made) == 6 and {track.album for track in report.tracks} == {"Disc a", "Disc b"}
-
-
-def test_a_damaged_flac_disc_is_not_cut(tmp_path):
-    path = tmp_path / "rips/image.flac"
-    write(path, integers(16, SECTOR * 100), 16, "PCM_16")
-    whole = path.read_bytes()
-    path.write_bytes(whole[:26] + bytes(15) + b"\x01" + whole[42:])
-    (tmp_path / "rips/d.cue").write_text(SHEET)
-    report = rip(tmp_path / "rips", tmp_path / "out")
-    assert len(report.failed) == 3 and all("damaged" in reason for reason in report.failed.values())
-    assert not list((tmp_path / "out").rglob("*.flac"))
-
-
-def test_a_sheet_beyond_its_file_fails_that_track_alone(tmp_path):
-    write(tmp_path / "rips/image.wav", integers(16, SECTOR * 50), 16, "PCM_16")
-    (tmp_path / "rips/d.cue").write_text(SHEET)
-    report = rip(tmp_path / "rips", tmp_path / "out")
-    assert [track.track for track in report.tracks] == [1]
-    assert len(report.failed) == 2 and all("lies inside" in reason for reason in report.failed.values())
-
-
-def test_sheets_without_their_file(tmp_path):
-    (tmp_path / "alone").mkdir()
-    (tmp_path / "alone/x.cue").write_text(SHEET)
-    assert "image.wav" in next(iter(rip(tmp_path / "alone", tmp_path / "out").failed.values()))
-    assert "image.wav" in next(iter(rip(tmp_path / "alone/x.cue", tmp_path / "out").failed.values()))
-    # An old sheet beside the tracks that were made of its disc.
-    write(tmp_path / "split/01 One.wav", integers(16), 16, "PCM_16")
-    (tmp_path / "split/x.cue").write_text(SHEET)
-    report = rip(tmp_path / "split", tmp_path / "out")
-    assert not report.failed and len(report.made) == 1 and len(report.left_out) == 1
-
-
-def test_a_broken_sheet_does_not_make_its_disc_one_long_track(tmp_path):
-    write(tmp_path / "rips/disc.wav", integers(16), 16, "PCM_16")
-    (tmp_path / "rips/disc.cue").write_text("no sheet at all")
-    report = rip(tmp_path / "rips", tmp_path / "out")
-    assert list(report.failed) == [str(tmp_path / "rips/disc.cue")] and not report.made
 
 
 def bad_files(folder: Path) -> int:
@@ -522,51 +304,6 @@ def test_wrong_usage(tmp_path, shelf):
             rip(*arguments)
         assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
-
-
-def test_an_interrupt_keeps_what_is_done(tmp_path, shelf, monkeypatch):
-    def interrupted(ripper, sources, jobs, on_track):
-        for outcome in rip_file(sources[0]):
-            ripper.enter(outcome)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(rip_module, "_run", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        rip(shelf, tmp_path / "out")
-    monkeypatch.undo()
-    assert len(read_manifest(tmp_path / "out/tracks.jsonl", Track)) == 1
-    report = rip(shelf, tmp_path / "out")
-    assert len(report.kept) == 1 and len(report.made) == 3
-
-
-PROGRAM = "import sys; from keras_audiosr.rip import rip; print('go', flush=True); rip(*sys.argv[1:], jobs=2)"
-
-
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
-def test_a_killed_run_leaves_no_half_file_and_the_next_one_ends_it(tmp_path, kind):
-    for number in range(6):
-        write(tmp_path / "rips" / f"{number}.wav", integers(16, length=500000, seed=number), 16, "PCM_16")
-    for delay in (0.05, 0.2, 0.5):
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(tmp_path / "rips"), str(tmp_path / "out")],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=Path(__file__).parents[1],
-        )  # fmt: skip
-        process.stdout.readline()
-        time.sleep(delay)
-        process.send_signal(kind)
-        process.wait()
-        process.stdout.close()
-        finished = [path for path in (tmp_path / "out").rglob("*.flac") if "partial" not in path.name]
-        for path in finished:
-            assert soundfile.read(path)[0].shape == (500000, 2)
-        if kind == signal.SIGINT and (tmp_path / "out/tracks.jsonl").exists():
-            assert not leftovers(tmp_path / "out")
-            lines = (tmp_path / "out/tracks.jsonl").read_text().splitlines()
-            listed = {json.loads(line)["lossless"] for line in lines}
-            assert listed == {str(path.relative_to(tmp_path / "out")) for path in finished}
-    report = rip(tmp_path / "rips", tmp_path / "out")
-    assert len(report.tracks) == 6 and not report.failed
-    assert sorted(track.title for track in report.tracks) == [str(number) for number in range(6)]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' peak memory of a process")
