@@ -155,6 +155,16 @@ def test_a_curve_is_flat_when_its_last_fifth_wins_little(last, flat):
     assert row["flat"] is None
 
 
+def test_table_says_on_which_processor_a_speed_is():
+    from study_parts.summary import collect, to_markdown
+
+    measured = {"vdsr": "A", "resnet": "B", "drcn": "A", "copy_up": None}
+    records = {name: {"files": [], **({"cost": {"processor": on}} if on else {})} for name, on in measured.items()}
+    last = to_markdown(collect(records)).splitlines()
+    assert "Speed on one thread of A: vdsr, drcn." in last and "Speed on one thread of B: resnet." in last
+    assert sum("copy_up" in line for line in last) == 1
+
+
 def test_low_rate_pairs_are_a_manifest_of_their_own(tmp_path, make_music):
     from study_parts.baselines import low_rate_pairs
 

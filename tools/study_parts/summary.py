@@ -109,7 +109,16 @@ def to_markdown(rows: list[dict]) -> str:
             ]
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_processors(rows)])
+
+
+def _processors(rows: list[dict]) -> list[str]:
+    """A line a processor: of what the speeds of which rows are, since only speeds of one compare."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        if "processor" in row:
+            names.setdefault(row["processor"], []).append(row["name"])
+    return [f"Speed on one thread of {processor}: {', '.join(group)}.\n" for processor, group in names.items()]
 
 
 def draw_curves(rows: list[dict], path: Path) -> None:
