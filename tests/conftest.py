@@ -44,6 +44,28 @@ def shelf(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="session")
+def server(tmp_path_factory):
+    """A model server that takes requests of up to 512 windows, so that tiny windows reach gRPC's 4 MiB."""
+    from served import copy_bundle, running
+
+    folder = copy_bundle(tmp_path_factory.mktemp("served") / "bundle")
+    batching = folder / "batching.config"
+    batching.write_text(batching.read_text().replace("{ value: 8 }", "{ value: 512 }"))
+    with running(folder) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def local():
+    """The runner, in this process, of the model that `server` serves."""
+    from tiny_model import tiny_export
+
+    from keras_audiosr.runners import load_runner
+
+    return load_runner(tiny_export())
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item):
     try:

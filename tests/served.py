@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tiny_model import tiny_export
 
+SCHEMES = ("grpc", "http")
 SERVER = Path(__file__).with_name("model_server.py")
 
 
