@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-import types
 
 import keras
 import numpy as np
@@ -14,7 +13,7 @@ import scipy.signal
 import soundfile
 from keras import ops
 
-from keras_audiosr import metrics
+from keras_audiosr import cli, metrics
 from keras_audiosr.datasets.pairs import Pair, write_manifest
 from keras_audiosr.datasets.restored import match_restored
 from keras_audiosr.errors import (
@@ -24,7 +23,7 @@ from keras_audiosr.errors import (
     OutputExistsError,
     UsageError,
 )
-from keras_audiosr.evaluate import evaluate, run
+from keras_audiosr.evaluate import evaluate
 from keras_audiosr.presets import DEFAULT_PRESET, load_preset
 from keras_audiosr.tables import EvaluationTable
 
@@ -246,8 +245,7 @@ def test_rows_go_from_the_smaller_file_to_the_larger():
 
 
 def test_command_line_prints_the_table_alone(manifest, run_folder, capsys):
-    args = {"manifest": str(manifest), "what": str(run_folder), "out": None, "codec": ["lowpass@12k"]}
-    assert run(types.SimpleNamespace(**args, visqol=False, no_figure=False, jobs=1, trust_saved_model=False)) == 0
+    assert cli.main(["evaluate", str(manifest), str(run_folder), "--codec", "lowpass@12k"]) == 0
     assert capsys.readouterr().out == evaluate(manifest, run_folder, codecs=["lowpass@12k"]).to_markdown()
 
 

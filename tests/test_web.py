@@ -145,7 +145,7 @@ def test_an_mp3_is_restored_to_the_samples_that_python_gives(opened, tmp_path, m
     restored, rate = soundfile.read(saved.path(), dtype="float32")
     assert rate == RATE
     assert soundfile.info(saved.path()).subtype == "FLOAT"
-    np.testing.assert_allclose(restored, expected, atol=1e-4)
+    np.testing.assert_allclose(restored, expected, atol=1e-5)
 
     saved = download(page, "#save-24")
     assert soundfile.info(saved.path()).subtype == "PCM_24"
@@ -161,7 +161,7 @@ def test_silence_stays_silence_and_windows_leave_no_seam(page, tmp_path, make_mu
     np.testing.assert_array_equal(samples(page, "channelsOf(player.buffers[0])"), audio)
     restored = samples(page, "restored.channels")
     runner = load_runner()
-    np.testing.assert_allclose(restored, runner.run(audio), atol=1e-4)
+    np.testing.assert_allclose(restored, runner.run(audio), atol=1e-5)
     assert not restored[100_000 + runner.context : 180_000 - runner.context].any()
 
 

@@ -85,7 +85,9 @@ class Restorer {
   async restore(channels, gain, progressed) {
     await this.ready;
     if (this.metadata.undo_encoder_gain && gain !== 1) {
-      for (const channel of channels) channel.forEach((sample, index) => (channel[index] = sample / gain));
+      // As Python does it, to the last bit: of silent highs the model makes music, and so of their rounding another.
+      const factor = Math.fround(1 / gain);
+      for (const channel of channels) channel.forEach((sample, index) => (channel[index] = sample * factor));
     }
     const { hands } = this;
     const shares = hands.map((_, hand) => channels.filter((_, channel) => channel % hands.length === hand));
