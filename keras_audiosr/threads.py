@@ -26,7 +26,7 @@ def side_by_side(
     """Calls `work(item)` for every item, several at a time, and yields the results in the order they come.
 
     Args:
-        work: what a thread does; what it raises ends everything.
+        work: what a thread does; what it raises ends everything, once what is done by then has been yielded.
         items: each is begun in this order.
         jobs: threads.
         stop: set when this ends early (by an error, an interrupt, or a caller that leaves); work that takes long
@@ -38,7 +38,7 @@ def side_by_side(
         while pending:
             # A signal just before a wait begins is handled when Python runs again: soon, not when the work is done.
             done, pending = concurrent.futures.wait(pending, timeout=_PATIENCE, return_when="FIRST_COMPLETED")
-            for future in done:
+            for future in sorted(done, key=lambda future: future.exception() is not None):
                 yield future.result()
     except BaseException:
         if stop is not None:
