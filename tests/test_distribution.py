@@ -18,10 +18,10 @@ from keras_audiosr.errors import UsageError
 from keras_audiosr.presets import DEFAULT_PRESET, load_preset
 
 ROOT = Path(__file__).parents[1]
-# Relative. Float32 sums in another order differ by 4e-5 at most after these steps (Adam makes whole steps of small
-# differences); clipping that does not know of the other replicas differs by 3e-4 after the first epoch,
-# an optimizer that begins anew where the run resumes by 2e-3 after the second.
-TOLERANCE = 1e-4
+# Relative, of each epoch. Float32 sums in another order differ by 4e-5 at most after the first, 3e-4 after the second
+# (Adam makes whole steps of small differences). Clipping that does not know of the other replicas differs by 3e-4 after
+# the first, an optimizer that begins anew where the run resumes by 2e-3 after the second.
+TOLERANCES = (1e-4, 1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +61,9 @@ def preset_sgd(tmp_path_factory):
 
 def same_curve(history: list[dict], expected: list[dict]) -> None:
     assert [entry.keys() for entry in history] == [entry.keys() for entry in expected]
-    for entry, other in zip(history, expected, strict=True):
+    for entry, other, tolerance in zip(history, expected, TOLERANCES, strict=True):
         for name, value in other.items():
-            assert entry[name] == pytest.approx(value, rel=TOLERANCE), name
+            assert entry[name] == pytest.approx(value, rel=tolerance), name
 
 
 def free_ports(count: int) -> list[int]:
