@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -18,10 +19,10 @@ from keras_audiosr.errors import UsageError
 from keras_audiosr.presets import DEFAULT_PRESET, load_preset
 
 ROOT = Path(__file__).parents[1]
-# Relative, of each epoch. Float32 sums in another order differ by 4e-5 at most after the first, 3e-4 after the second
-# (Adam makes whole steps of small differences). Clipping that does not know of the other replicas differs by 3e-4 after
-# the first, an optimizer that begins anew where the run resumes by 2e-3 after the second.
-TOLERANCES = (1e-4, 1e-3)
+# Relative. Float32 sums in another order differ by 4e-5 at most after these steps (Adam makes whole steps of small
+# differences); clipping that does not know of the other replicas differs by 3e-4 after the first epoch, an optimizer
+# that begins anew where the run resumes by 2e-3 after the second.
+TOLERANCE = 1e-4
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +62,9 @@ def preset_sgd(tmp_path_factory):
 
 def same_curve(history: list[dict], expected: list[dict]) -> None:
     assert [entry.keys() for entry in history] == [entry.keys() for entry in expected]
-    for entry, other, tolerance in zip(history, expected, TOLERANCES, strict=True):
+    for entry, other in zip(history, expected, strict=True):
         for name, value in other.items():
-            assert entry[name] == pytest.approx(value, rel=tolerance), name
+            assert entry[name] == pytest.approx(value, rel=TOLERANCE), name
 
 
 def free_ports(count: int) -> list[int]:
@@ -109,6 +110,12 @@ def history(out: Path) -> list[dict]:
     return json.loads((out / "history.json").read_text("utf-8"))
 
 
+def finished_epochs(out: Path) -> int:
+    """Epochs that the state in a run's folder holds."""
+    state = out / "state" / "state.json"
+    return json.loads(state.read_text("utf-8"))["epoch"] if state.is_file() else 0
+
+
 def train_alone(preset: Path, manifest: Path, out: Path) -> list[dict]:
     """The history of one device, by Keras' own `fit`; in a process as fresh as those that it is compared with."""
     process = start([preset, manifest, "-o", out, "--seed", 3])
@@ -128,12 +135,6 @@ def test_two_devices_train_as_one(manifest, preset_sgd, tmp_path):
     same_curve(history(tmp_path / "run"), train_alone(preset_sgd, manifest, tmp_path / "alone"))
 
 
-def finished_epochs(out: Path) -> int:
-    """Epochs that the state in a run's folder holds."""
-    state = out / "state" / "state.json"
-    return json.loads(state.read_text("utf-8"))["epoch"] if state.is_file() else 0
-
-
 def test_two_workers_train_as_one_and_a_killed_one_resumes(manifest, preset, tmp_path):
     out = tmp_path / "run"
     arguments = [preset, manifest, "-o", out, "--seed", 3]
@@ -147,7 +148,9 @@ def test_two_workers_train_as_one_and_a_killed_one_resumes(manifest, preset, tmp
     printed = finish(workers)
     # The worker that is left does not wait for ever, and says what to do.
     assert workers[0].returncode == 1
-    assert "start every worker again" in printed[0].splitlines()[-1]
+    # TensorFlow's log (absl's lines) comes from a thread of its own, on a slow machine after our last word.
+    said = [line for line in printed[0].splitlines() if not re.match(r"[IWE]\d{4} ", line)]
+    assert "start every worker again" in said[-1]
     assert finished_epochs(out) == 1
 
     workers = start_workers(arguments)
