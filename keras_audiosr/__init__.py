@@ -10,34 +10,34 @@ Names are imported on first use, so `import keras_audiosr` needs no TensorFlow.
 """
 
 import importlib
-import sys
-import types
 from typing import TYPE_CHECKING, Any
+
+from .environment import choose_keras_backend
+from .version import __version__ as __version__
 
 if TYPE_CHECKING:  # what editors and type checkers see; a test holds it equal to _PUBLIC
     from .datasets import build_dataset as build_dataset
-    from .encode import encode as encode
-    from .evaluate import evaluate as evaluate
-    from .export import export as export
     from .models import build_model as build_model
-    from .play import play as play
     from .presets import list_presets as list_presets
     from .presets import load_preset as load_preset
-    from .probe import probe as probe
-    from .report import report as report
-    from .restore import restore as restore
-    from .rip import rip as rip
     from .runners import from_preset as from_preset
     from .runners import load_model as load_model
     from .runners import load_runner as load_runner
-    from .train import train as train
-    from .window import window as window
+    from .stages.encode import encode as encode
+    from .stages.evaluate import evaluate as evaluate
+    from .stages.export import export as export
+    from .stages.play import play as play
+    from .stages.probe import probe as probe
+    from .stages.report import report as report
+    from .stages.restore import restore as restore
+    from .stages.rip import rip as rip
+    from .stages.serve import serve as serve
+    from .stages.train import train as train
+    from .stages.window import window as window
 
-__version__ = "0.1.0"
-
-_VERBS = ("rip", "encode", "window", "train", "evaluate", "export", "probe", "restore", "play", "report")
+_VERBS = ("rip", "encode", "window", "train", "evaluate", "export", "probe", "restore", "play", "serve", "report")
 _PUBLIC = {
-    **{verb: f".{verb}" for verb in _VERBS},
+    **{verb: f".stages.{verb}" for verb in _VERBS},
     "build_dataset": ".datasets",
     "build_model": ".models",
     "from_preset": ".runners",
@@ -50,15 +50,6 @@ _PUBLIC = {
 __all__ = sorted(_PUBLIC)
 
 
-class _Package(types.ModuleType):
-    """Keeps a verb's name on its function: importing the verb's module would put the module in its place."""
-
-    def __setattr__(self, name: str, value) -> None:
-        if name in _VERBS and isinstance(value, types.ModuleType):
-            value = getattr(value, name)
-        super().__setattr__(name, value)
-
-
 def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
@@ -69,4 +60,4 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
 
 
-sys.modules[__name__].__class__ = _Package
+choose_keras_backend()

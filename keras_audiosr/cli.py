@@ -1,7 +1,7 @@
-"""`keras-audiosr VERB ...`: one subcommand a stage, in working order.
+"""`keras-audiosr VERB ...`: one subcommand for each stage, in working order.
 
-A verb's module is imported only when it is the one asked for, so `--help`
-answers at once and no verb pays for another's imports.
+Only the module of the verb that was asked for is imported, so that `--help` answers at once and no verb waits for
+another's imports.
 """
 
 import argparse
@@ -12,31 +12,34 @@ import signal
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from typing import Any
 
-from .errors import AudioSRError, TrustWarning
+from .environment import quieten_tensorflow
+from .errors import AmbiguousNameWarning, AudioSRError, NewWeightsWarning, TrustWarning, how_to_install
 
 PROGRAM = "keras-audiosr"
+_OUR_WARNINGS = (AmbiguousNameWarning, NewWeightsWarning, TrustWarning)
 
 VERBS = {
     "rip": "lossless discs or files -> FLAC tracks and a manifest",
-    "encode": "tracks -> lossy twins, aligned to the sample",
+    "encode": "tracks -> lossy copies, aligned to the sample",
     "window": "pairs -> TFRecord shards of training windows",
     "train": "pairs and a preset -> checkpoint and history",
     "evaluate": "checkpoint, exported model or files -> table of metrics",
     "export": "checkpoint -> SavedModel, TFLite, metadata and model card",
-    "probe": "music file -> what it is, and whether restoring it is worth it",
+    "probe": "music files -> what they are, and whether it is worth restoring them",
     "restore": "music file, or a library of them -> restored music",
-    "play": "music as it comes -> restored music for a pipe, block by block",
+    "play": "music from a file or a pipe -> restored music, block by block",
     "serve": "exported model -> bundle for TensorFlow Serving",
     "report": "lossy and restored music -> page to hear and see the difference",
 }
 
 
 def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
-    """The parser with every verb's name, and with the arguments of one of them.
+    """Builds the parser, with the names of all verbs and the arguments of one of them.
 
     Args:
-        verb: the verb whose module is imported for its arguments; none when `None`.
+        verb: the verb whose module is imported for its arguments; no module is imported when `None`.
     """
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Restores music that lossy compression has damaged.")
     parser.add_argument("--version", action="store_true", help="show the version and exit")
@@ -44,25 +47,26 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     for name, summary in VERBS.items():
         subparser = subparsers.add_parser(name, help=summary, description=summary)
         if name == verb:
-            module = importlib.import_module(f".{name}", __package__)
+            module = importlib.import_module(f".stages.{name}", __package__)
             module.add_arguments(subparser)
             subparser.set_defaults(run=module.run)
     return parser
 
 
 @contextlib.contextmanager
-def _trust_in_one_line() -> Iterator[None]:
-    """Lets a `TrustWarning` look like the program's other words, once; other warnings stay as they are."""
+def _warnings_in_one_line() -> Iterator[None]:
+    """Prints this package's warnings as one line each, like its errors. Other warnings stay as they are."""
     show = warnings.showwarning
 
-    def shown(message, category, *rest, **more) -> None:
-        if issubclass(category, TrustWarning):
+    def shown(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+        if issubclass(category, _OUR_WARNINGS):
             print(f"{PROGRAM}: warning: {message}", file=sys.stderr)
         else:
             show(message, category, *rest, **more)
 
     with warnings.catch_warnings():
-        warnings.simplefilter("always", TrustWarning)
+        for category in _OUR_WARNINGS:
+            warnings.simplefilter("always", category)
         warnings.showwarning = shown
         yield
 
@@ -74,11 +78,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; `sys.argv[1:]` when `None`.
 
     Returns:
-        The exit code: 0; 1 something failed; 2 wrong usage; 3 the output exists; 130 Ctrl-C.
+        The exit code: 0 for success, 1 if something failed, 2 for wrong usage, 3 if the output exists, 129 if the
+        terminal was closed, 130 after Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    quieten_tensorflow()
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by who called
+        if getattr(sys, name) is None:  # closed by the caller
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         # A file name that is not UTF-8 must not end the program when it is printed.
@@ -89,16 +95,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser = build_parser(verb)
         parsed = parser.parse_args(arguments)
         if parsed.version:
-            from . import __version__
+            from .version import __version__
 
             print(f"{PROGRAM} {__version__}")
             return 0
         if parsed.verb is None:
             parser.print_help(sys.stderr)
             return 2
-        # So that `finally` blocks run and no half file stays behind.
-        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-        with _trust_in_one_line():
+        # A signal becomes an exception, so that `finally` blocks run and no partial file is left.
+        for name in ("SIGTERM", "SIGHUP"):  # the second, when a terminal closes, is unknown on Windows
+            number = getattr(signal, name, None)
+            # A signal that nohup ignores stays ignored.
+            if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, lambda number, frame: sys.exit(128 + number))
+        with _warnings_in_one_line():
             code = parsed.run(parsed)
         sys.stdout.flush()
         return code
@@ -110,21 +120,23 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(
             f"{PROGRAM}: error: {verb} needs the Python package {error.name}, which is not installed;"
-            f" try: pip install 'keras-audiosr[train]'",
+            f" {how_to_install('train')}",
             file=sys.stderr,
         )
         return 1
     except MemoryError:
-        print(f"{PROGRAM}: error: {verb} needs more memory than there is; close other programs", file=sys.stderr)
+        print(f"{PROGRAM}: error: {verb} needs more memory than is free; close other programs", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # Whoever read our output has gone. Python would complain again while flushing at exit.
+        # The program that read our output has ended. Python would report it again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return 128 + getattr(signal, "SIGPIPE", 13)  # Windows does not know it
     except OSError as error:
-        # What no stage foresaw of disks and paths; the operating system's word says what it is.
-        print(f"{PROGRAM}: error: {verb} needs its files; {error}; check the path and the disk", file=sys.stderr)
+        # An error of a disk or path that no stage expects. The operating system's message names the path.
+        print(
+            f"{PROGRAM}: error: {verb} could not access a file; {error}; check the path and the disk", file=sys.stderr
+        )
         return 1

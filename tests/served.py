@@ -1,29 +1,27 @@
 """What the serving tests share: a bundle of the tiny model, and servers for it in processes of their own."""
 
 import contextlib
-import functools
 import json
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
+from once import once
 from tiny_model import tiny_export
 
 SCHEMES = ("grpc", "http")
 SERVER = Path(__file__).with_name("model_server.py")
 
 
-@functools.cache
-def tiny_bundle() -> Path:
+@once
+def tiny_bundle(folder: Path) -> Path:
     """The bundle; copy it before changing it."""
-    from keras_audiosr.serve import bundle
+    from keras_audiosr.stages.serve import serve
 
-    out = Path(tempfile.mkdtemp(prefix="tiny-bundle-")) / "bundle"
-    bundle(out, tiny_export(), trust=True)
-    return out
+    serve(folder / "bundle", tiny_export(), trust=True)
+    return folder / "bundle"
 
 
 def copy_bundle(target) -> Path:

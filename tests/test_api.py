@@ -17,7 +17,7 @@ import keras_audiosr
 from keras_audiosr.errors import ArtifactError, UsageError
 from keras_audiosr.runners import load_runner
 
-PRESET = "paired_resnet_frame_44k"
+PRESET = "paired_resnet_bands_44k"
 
 
 def test_what_type_checkers_see_is_what_there_is():
@@ -121,7 +121,7 @@ def test_load_model_from_a_run():
 def test_from_preset_builds_a_new_network():
     model = keras_audiosr.from_preset(PRESET, load_weights=False, filters=32)
     windows = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 4096, 1)).astype(np.float32)
-    np.testing.assert_allclose(model(windows), windows, atol=1e-5)  # untrained: the identity
+    np.testing.assert_allclose(model(windows), windows, atol=1e-3)  # untrained: almost the identity
     assert model.count_params() < 1_000_000
 
 
@@ -130,7 +130,7 @@ def test_from_preset_builds_a_new_network():
     [
         (lambda: keras_audiosr.load_model("nowhere"), ArtifactError, "received 'nowhere', none of them"),
         (lambda: keras_audiosr.load_model(tiny_export()), ArtifactError, "names none"),
-        (lambda: keras_audiosr.from_preset("paired_frame"), UsageError, "did you mean 'paired_resnet_frame_44k'"),
+        (lambda: keras_audiosr.from_preset("paired_bands"), UsageError, "did you mean 'paired_resnet_bands_44k'"),
         (lambda: keras_audiosr.from_preset(PRESET, filters=8), UsageError, "add load_weights=False"),
         (lambda: keras_audiosr.from_preset("paired_resnet_sample_44k"), ArtifactError, "has none"),
         (lambda: keras_audiosr.from_preset(PRESET, load_weights=False, wheels=4), UsageError, "cannot be built"),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from keras_audiosr.audio.bandwidth import SpectrumMeter, brick_wall, estimate_cutoff
-from keras_audiosr.audio.ffmpeg import run_ffmpeg
-from keras_audiosr.audio.files import read, write
+from keras_audiosr.files.audio_files import read, write
+from keras_audiosr.processes.ffmpeg import run_ffmpeg
+from keras_audiosr.sound.bandwidth import SpectrumMeter, brick_wall, estimate_cutoff
 
 
 def noise(cutoff: float | None, sample_rate: int = 44100, duration: float = 4.0, channels: int = 2, gain: float = 0.1):

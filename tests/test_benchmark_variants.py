@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from tiny_model import tiny_streams, write_frame_run
 
-from keras_audiosr.datasets.pairs import Pair, write_manifest
-from keras_audiosr.export import export
+from keras_audiosr.shelf.manifests import Pair, write_manifest
+from keras_audiosr.stages.export import export
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import benchmark_variants

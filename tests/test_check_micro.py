@@ -15,7 +15,7 @@ pytest.importorskip("tflite_micro", reason="needs tflite-micro: pip install --pr
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import check_micro
 
-from keras_audiosr.export import export
+from keras_audiosr.stages.export import export
 
 
 @pytest.fixture(scope="module")

@@ -65,10 +65,10 @@ def test_wrong_usage_exits_2(arguments):
 
 
 def fake_verb(monkeypatch, behaviour):
-    module = types.ModuleType("keras_audiosr.rip")
+    module = types.ModuleType("keras_audiosr.stages.rip")
     module.add_arguments = lambda parser: None
     module.run = behaviour
-    monkeypatch.setitem(sys.modules, "keras_audiosr.rip", module)
+    monkeypatch.setitem(sys.modules, "keras_audiosr.stages.rip", module)
 
 
 def raising(error):
@@ -119,11 +119,11 @@ def test_exit_code_is_the_verbs(monkeypatch):
 
 def test_broken_pipe_is_quiet():
     code = (
-        "import sys, types; m = types.ModuleType('keras_audiosr.rip'); m.add_arguments = lambda parser: None\n"
+        "import sys, types; m = types.ModuleType('keras_audiosr.stages.rip'); m.add_arguments = lambda parser: None\n"
         "def run(args):\n"
         "    for _ in range(100000): print('line')\n"
         "    return 0\n"
-        "m.run = run; import keras_audiosr; sys.modules['keras_audiosr.rip'] = m\n"
+        "m.run = run; import keras_audiosr; sys.modules['keras_audiosr.stages.rip'] = m\n"
         "from keras_audiosr import cli; sys.exit(cli.main(['rip']))"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -1,5 +1,6 @@
 """Windows from a tf.data service: a dispatcher and two workers, each a process that has TensorFlow alone."""
 
+import dataclasses
 import json
 import socket
 import subprocess
@@ -17,7 +18,8 @@ from keras_audiosr.datasets import build_training_stream, read_records
 from keras_audiosr.datasets.service import build_served_stream, build_window_stream
 from keras_audiosr.errors import ManifestError, UsageError
 from keras_audiosr.presets import DEFAULT_PRESET, load_preset
-from keras_audiosr.window import window
+from keras_audiosr.presets.settings import WindowSettings
+from keras_audiosr.stages.window import window
 
 # As docs/scale_out.md gives them.
 DISPATCHER = (
@@ -30,7 +32,7 @@ WORKER = (
     " port={port})).join()"
 )
 CUT = {"window_length": 4096, "min_level": -60.0, "undo_encoder_gain": True}
-PRESET = CUT | {"sample_rate": 44100}
+PRESET, RATE = WindowSettings(**CUT, batch_size=8), 44100
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +86,7 @@ def keys(lossy: np.ndarray) -> list[bytes]:
 
 def test_one_pass_holds_every_window_once(windows):
     expected = np.concatenate([lossy.numpy() for lossy, _ in read_records(windows, 1)])
-    stream = build_window_stream(windows, batch_size=1, seed=1)
+    stream = build_window_stream(windows, dataclasses.replace(PRESET, batch_size=1), seed=1)
     found: set[bytes] = set()
     # The pool that windows are drawn from holds later passes too, so a pass is not the first so many.
     for lossy, _ in stream.take(40 * len(expected)).as_numpy_iterator():
@@ -96,14 +98,16 @@ def test_one_pass_holds_every_window_once(windows):
 
 
 def test_windows_with_nothing_to_restore(windows):
-    lossy, lossless = next(build_window_stream(windows, batch_size=64, lossless_share=1.0).as_numpy_iterator())
+    lossy, lossless = next(
+        build_window_stream(windows, WindowSettings(4096, 64, lossless_share=1.0)).as_numpy_iterator()
+    )
     np.testing.assert_array_equal(lossy, lossless)
 
 
 def test_both_sides_get_the_same_gain_and_sign(windows):
     plain = {lossy.tobytes(): lossless for lossy, lossless in read_records(windows, 1).as_numpy_iterator()}
     lossy, lossless = next(
-        build_window_stream(windows, batch_size=64, gain=(-6.0, 6.0), polarity=True).as_numpy_iterator()
+        build_window_stream(windows, WindowSettings(4096, 64, gain=(-6.0, 6.0), polarity=True)).as_numpy_iterator()
     )
     factors = []
     for side, other in zip(lossy, lossless, strict=True):
@@ -123,7 +127,7 @@ def test_both_sides_get_the_same_gain_and_sign(windows):
 def test_two_workers_share_out_the_windows(service, windows, manifest):
     address, _ = service
     expected = {key for lossy, _ in read_records(windows, 8) for key in keys(lossy.numpy())}
-    stream = build_served_stream(address, windows, manifest, batch_size=8, seed=1, **PRESET)
+    stream = build_served_stream(address, windows, manifest, PRESET, RATE, seed=1)
     assert stream.element_spec == (tf.TensorSpec((8, 4096, 1)),) * 2
     found: set[bytes] = set()
     for lossy, lossless in stream.take(400):
@@ -146,16 +150,16 @@ def test_what_decodes_in_python_cannot_be_moved(service, manifest):
 
 def test_reading_and_training_outlive_a_worker(service, windows, manifest, tmp_path):
     address, workers = service
-    stream = iter(build_served_stream(address, windows, manifest, batch_size=8, **PRESET))
+    stream = iter(build_served_stream(address, windows, manifest, PRESET, RATE))
     next(stream)
     workers[0].kill()
     for _ in range(100):
         assert next(stream)[0].shape == (8, 4096, 1)
     del stream
-    small = load_preset(DEFAULT_PRESET)
+    small = load_preset("paired_resnet_frame_1024_44k")
     small["name"] = "paired_resnet_small"
     small["model"]["config"] = {"filters": 8, "frame_length": 256, "batch_normalization": False}
-    small["data"] |= {"window_length": 4096, "batch_size": 8}
+    small["data"] |= {**CUT, "batch_size": 8}
     small["training"] |= {"epochs": 3, "steps_per_epoch": 6, "validation_steps": 1}
     small["training"]["loss"] = [{"name": "l1", "weight": 1}]
     preset = tmp_path / "small.json"
@@ -167,23 +171,21 @@ def test_reading_and_training_outlive_a_worker(service, windows, manifest, tmp_p
 
 def test_windows_of_something_else_are_refused(service, windows, manifest, tmp_path):
     address, _ = service
-    wanted = {"batch_size": 8, **PRESET}
     with pytest.raises(ManifestError, match="min_level -60.0, not None"):
-        build_served_stream(address, windows, manifest, **{**wanted, "min_level": None})
+        build_served_stream(address, windows, manifest, dataclasses.replace(PRESET, min_level=None), RATE)
     with pytest.raises(ManifestError, match="window_length 4096, not 2048"):
-        build_served_stream(address, windows, manifest, **{**wanted, "window_length": 2048})
+        build_served_stream(address, windows, manifest, dataclasses.replace(PRESET, window_length=2048), RATE)
     other = tmp_path / "pairs.jsonl"
     other.write_text(manifest.read_text("utf-8").splitlines(keepends=True)[0], "utf-8")
     with pytest.raises(ManifestError, match="another than"):
-        build_served_stream(address, windows, other, **wanted)
+        build_served_stream(address, windows, other, PRESET, RATE)
 
 
 def test_a_service_that_is_not_there_is_said_at_once(windows, manifest):
-    wanted = {"batch_size": 8, **PRESET}
     [port] = free_ports(1)
     with pytest.raises(UsageError, match="must listen"):
-        build_served_stream(f"grpc://127.0.0.1:{port}", windows, manifest, **wanted)
+        build_served_stream(f"grpc://127.0.0.1:{port}", windows, manifest, PRESET, RATE)
     with pytest.raises(UsageError, match="grpc://HOST:PORT"):
-        build_served_stream("localhost:5050", windows, manifest, **wanted)
-    with pytest.raises(UsageError, match="name both"):
+        build_served_stream("localhost:5050", windows, manifest, PRESET, RATE)
+    with pytest.raises(UsageError, match="needs windows"):
         train(DEFAULT_PRESET, manifest, data_service="grpc://127.0.0.1:1")

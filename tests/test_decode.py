@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_audiosr.audio.ffmpeg import run_ffmpeg
+from keras_audiosr.codecs.align import MISSING_ALLOWED, measure_delay
 from keras_audiosr.datasets import decode as decode_module
 from keras_audiosr.datasets.decode import choose_decoder, decode, decode_pair, tensorflow_io_runs
-from keras_audiosr.datasets.pairs import Pair
-from keras_audiosr.errors import AudioFileError, UsageError
+from keras_audiosr.errors import AudioFileError, PairError, UsageError
+from keras_audiosr.processes.ffmpeg import run_ffmpeg
+from keras_audiosr.shelf.manifests import Pair
 
 needs_tensorflow_io = pytest.mark.skipif(not tensorflow_io_runs(), reason="tensorflow-io's operations do not run")
 ENCODERS = {
@@ -87,7 +88,7 @@ def test_tensorflow_io_is_what_decodes_when_asked(clips, monkeypatch):
 
 @needs_tensorflow_io
 def test_pairs_that_need_ffmpeg_get_it_for_the_lossy_side(clips, monkeypatch):
-    monkeypatch.setattr(decode_module.files, "read", lambda path, rate: (np.ones((88200, 2), "float32"), rate))
+    monkeypatch.setattr(decode_module.audio_files, "read", lambda path, rate: (np.ones((88200, 2), "float32"), rate))
     lossless, lossy = decode_pair(make_pair("song.mp3", decoder="ffmpeg"), clips, "tensorflow-io")
     assert lossy.min() == 1.0
     assert lossless.min() < 0.0
@@ -132,6 +133,28 @@ def test_a_bad_file_is_an_error_that_names_it(tmp_path, content):
         (tmp_path / "bad.mp3").write_bytes(content)
     with pytest.raises(AudioFileError, match=r"bad\.mp3"):
         decode(tmp_path / "bad.mp3", 44100)
+
+
+@pytest.mark.parametrize("lag", [0, 300])
+def test_encode_and_training_accept_the_same_ends(tmp_path, make_music, lag):
+    """A twin may lack as many samples as `measure_delay`, by which `encode` judges, allows; and not one more."""
+    audio = make_music(2.0)
+    soundfile.write(tmp_path / "song.flac", audio, 44100, subtype="PCM_16")
+    delayed = np.pad(audio, ((lag, 0), (0, 0)))
+    for missing, accepted in ((MISSING_ALLOWED, True), (MISSING_ALLOWED + 1, False)):
+        soundfile.write(tmp_path / "twin.flac", delayed[: len(delayed) - missing], 44100, subtype="PCM_16")
+        lossless, lossy = (decode(tmp_path / name, 44100) for name in ("song.flac", "twin.flac"))
+        pair = make_pair("twin.flac", delay=lag)
+        if accepted:
+            assert measure_delay(lossless, lossy, 44100).delay == lag
+            _, twin = decode_pair(pair, tmp_path)
+            np.testing.assert_array_equal(twin[:-missing], lossless[:-missing])
+            assert not twin[-missing:].any()
+        else:
+            with pytest.raises(PairError, match="are missing at the end"):
+                measure_delay(lossless, lossy, 44100)
+            with pytest.raises(AudioFileError, match="may be truncated"):
+                decode_pair(pair, tmp_path)
 
 
 def test_a_source_that_changed_is_an_error(clips):

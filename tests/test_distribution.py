@@ -14,15 +14,16 @@ import pytest
 from test_train import _write_pairs
 
 from keras_audiosr import train
-from keras_audiosr.distribution import is_chief, own_folder
 from keras_audiosr.errors import UsageError
-from keras_audiosr.presets import DEFAULT_PRESET, load_preset
+from keras_audiosr.presets import load_preset
+from keras_audiosr.training.distribution import is_chief, own_folder
 
 ROOT = Path(__file__).parents[1]
-# Relative. Float32 sums in another order differ by 4e-5 at most after these steps (Adam makes whole steps of small
-# differences); clipping that does not know of the other replicas differs by 3e-4 after the first epoch, an optimizer
-# that begins anew where the run resumes by 2e-3 after the second.
-TOLERANCE = 1e-4
+# Relative, after the first epoch and after the second. Float32 sums in another order change the loss by 4e-5 after the
+# first epoch and by up to 3e-4 after the second, because Adam makes whole steps of small differences. Clipping that
+# does not know of the other replicas changes it by 3e-4 after the first epoch, and an optimizer that begins anew where
+# the run resumes by 2e-3 after the second.
+TOLERANCES = 1e-4, 8e-4
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def manifest(tmp_path_factory):
 
 def write_preset(folder: Path, optimizer: dict) -> Path:
     """A small network, batches of 8, steps large enough for every loss to move."""
-    small = load_preset(DEFAULT_PRESET)
+    small = load_preset("paired_resnet_frame_1024_44k")
     small["name"] = "paired_resnet_small"
     small["model"]["config"] = {"filters": 8, "frame_length": 256, "batch_normalization": False}
     small["data"] |= {"window_length": 4096, "batch_size": 8}
@@ -62,9 +63,9 @@ def preset_sgd(tmp_path_factory):
 
 def same_curve(history: list[dict], expected: list[dict]) -> None:
     assert [entry.keys() for entry in history] == [entry.keys() for entry in expected]
-    for entry, other in zip(history, expected, strict=True):
+    for entry, other, tolerance in zip(history, expected, TOLERANCES, strict=True):
         for name, value in other.items():
-            assert entry[name] == pytest.approx(value, rel=TOLERANCE), name
+            assert entry[name] == pytest.approx(value, rel=tolerance), name
 
 
 def free_ports(count: int) -> list[int]:
@@ -82,6 +83,8 @@ def start(arguments: list, config: dict | None = None, code: str = "") -> subpro
     """`keras-audiosr train` in a process of its own, run after `code`."""
     main = f"{code}\nimport sys; from keras_audiosr.cli import main; sys.exit(main(sys.argv[1:]))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
+    # oneDNN takes other convolutions for slices than for whole batches; on some processors their sums part by 2e-4.
+    environment["TF_ENABLE_ONEDNN_OPTS"] = "0"
     environment.pop("TF_CONFIG", None)
     if config is not None:
         environment["TF_CONFIG"] = json.dumps(config)

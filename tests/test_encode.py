@@ -13,15 +13,16 @@ import pytest
 import soundfile
 from conftest import music
 
-from keras_audiosr.audio import files
-from keras_audiosr.audio.ffmpeg import find_binary
-from keras_audiosr.codecs import measure_delay, read_twin
-from keras_audiosr.datasets.pairs import Pair, Track, read_manifest, write_manifest
-from keras_audiosr.encode import encode
+from keras_audiosr.codecs import measure_delay
+from keras_audiosr.datasets.decode import decode_pair, decode_twin
 from keras_audiosr.errors import ManifestError, UsageError
+from keras_audiosr.processes.ffmpeg import find_binary
+from keras_audiosr.shelf import encode_track
+from keras_audiosr.shelf.manifests import Pair, Track, read_manifest, write_manifest
+from keras_audiosr.stages.encode import encode
 
 # By name: the package gives the function of this name, not the module.
-verb = importlib.import_module("keras_audiosr.encode")
+verb = importlib.import_module("keras_audiosr.stages.encode")
 
 DATA = Path(__file__).parent / "data"
 
@@ -69,8 +70,7 @@ def test_twins_of_every_track_and_codec(shelf):
     pairs = read_manifest(report.manifest, Pair)
     assert len(pairs) == 9
     for pair in pairs:
-        lossless, _ = files.read(shelf / pair.lossless)
-        twin = read_twin(shelf, pair)
+        lossless, twin = decode_pair(pair, shelf)
         assert twin.shape == lossless.shape == (pair.length, pair.channels)
         assert pair.delay == 0
         assert measure_delay(lossless, twin, pair.sample_rate).delay == 0
@@ -147,7 +147,7 @@ def test_tracks_outside_the_output_are_brought_in(shelf, tmp_path):
     assert (out / "lossless/tracks/One/01 Song.flac").samefile(shelf / "tracks/One/01 Song.flac")
     shutil.move(out, tmp_path / "moved")
     shutil.rmtree(shelf)
-    assert read_twin(tmp_path / "moved", pairs[0]).shape == (pairs[0].length, pairs[0].channels)
+    assert decode_twin(pairs[0], tmp_path / "moved").shape == (pairs[0].length, pairs[0].channels)
 
 
 def test_one_bad_track_does_not_stop_the_others(shelf):
@@ -212,8 +212,8 @@ def test_twins_brought_by_the_user(shelf, tmp_path):
     assert mine["twins/02 Other.aac"].codec.startswith("aac@")
     assert mine["twins/02 Other.aac"].decoder == "ffmpeg"
     for pair in mine.values():
-        lossless, _ = files.read(shelf / pair.lossless)
-        assert measure_delay(lossless, read_twin(shelf, pair), pair.sample_rate).delay == 0
+        lossless, twin = decode_pair(pair, shelf)
+        assert measure_delay(lossless, twin, pair.sample_rate).delay == 0
     assert not (shelf / "twins/Two/01 Song.mp3").exists()
     assert (twins / "Two/01 Song.mp3").exists(), "the user's own file stays"
 
@@ -236,7 +236,7 @@ def test_twin_by_libshine(tmp_path):
     report = encode(tmp_path / "tracks.jsonl", tmp_path, twins=tmp_path / "twins")
     (pair,) = read_manifest(report.manifest, Pair)
     assert (pair.lossy, pair.delay, pair.codec) == ("twins/libshine.mp3", 528, "mp3@64k")
-    assert read_twin(tmp_path, pair).shape == audio.shape
+    assert decode_twin(pair, tmp_path).shape == audio.shape
 
 
 def test_rejected_twin_inside_the_output_stays(shelf):
@@ -252,10 +252,10 @@ def test_rejected_twin_inside_the_output_stays(shelf):
     [
         ({}, "a codec or a folder of twins"),
         ({"codecs": ["mp3@63k"]}, "'mp3@64k'"),
-        ({"codecs": ["mp3@64k"], "jobs": 0}, "at least 1"),
-        ({"codecs": ["mp3@64k"], "draw": 2}, "number of codecs, 1"),
-        ({"twins": "nowhere"}, "is a folder"),
-        ({"twins": "."}, "folder of its own"),
+        ({"codecs": ["mp3@64k"], "jobs": 0}, "1 or more"),
+        ({"codecs": ["mp3@64k"], "draw": 2}, "1 to 1, the number of codecs; received 2"),
+        ({"twins": "nowhere"}, "must be a folder"),
+        ({"twins": "."}, "folder of their own"),
     ],
 )
 def test_usage(shelf, monkeypatch, arguments, reason):
@@ -273,14 +273,14 @@ def test_output_is_a_file_or_manifest_missing(shelf):
 
 
 def test_one_run_at_a_time(shelf):
-    with verb._locked(shelf), pytest.raises(UsageError, match="another encode is at work"):
+    with verb._locked(shelf), pytest.raises(UsageError, match="another encode is writing"):
         encode(shelf / "tracks.jsonl", shelf, ["mp3@64k"])
     assert encode(shelf / "tracks.jsonl", shelf, ["mp3@64k"]).made == 3
 
 
 def test_an_interrupt_keeps_what_is_done(shelf, monkeypatch):
     """Ctrl-C after the first track: its pair is listed, no partial file is left, and the next run does the rest."""
-    real, calls = verb._pair, []
+    real, calls = encode_track.make_twin, []
 
     def interrupted(*arguments):
         calls.append(arguments)
@@ -288,13 +288,13 @@ def test_an_interrupt_keeps_what_is_done(shelf, monkeypatch):
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(verb, "_pair", interrupted)
+    monkeypatch.setattr(encode_track, "make_twin", interrupted)
     with pytest.raises(KeyboardInterrupt):
         encode(shelf / "tracks.jsonl", shelf, ["mp3@64k"])
     assert not list(shelf.rglob("*.partial*"))
     done = len(read_manifest(shelf / "pairs.jsonl", Pair))
     assert done >= 1
-    monkeypatch.setattr(verb, "_pair", real)
+    monkeypatch.setattr(encode_track, "make_twin", real)
     report = encode(shelf / "tracks.jsonl", shelf, ["mp3@64k"])
     assert (report.made, report.kept) == (3 - done, done)
 

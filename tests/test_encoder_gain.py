@@ -13,13 +13,13 @@ from mp3_heads import HEADS, head, id3
 from tiny_model import tiny_export, write_run
 
 from keras_audiosr import export, play, restore
-from keras_audiosr.audio import files
-from keras_audiosr.audio.encoder_gain import encoder_gain
 from keras_audiosr.codecs import CodecSpec, encode_file
 from keras_audiosr.datasets import build_dataset
-from keras_audiosr.encode import encode
-from keras_audiosr.rip import rip
+from keras_audiosr.files import audio_files
+from keras_audiosr.files.encoder_gain import encoder_gain
 from keras_audiosr.runners import load_runner
+from keras_audiosr.stages.encode import encode
+from keras_audiosr.stages.rip import rip
 
 RATE = 44100
 
@@ -56,7 +56,7 @@ def test_the_gain_is_the_one_that_is_measured(tmp_path, codec):
     soundfile.write(tmp_path / "tones.flac", tones, RATE)
     lossy = tmp_path / f"tones{spec.suffix}"
     encode_file(tmp_path / "tones.flac", lossy, spec)
-    decoded = files.read(lossy, RATE)[0][: len(tones), 0]
+    decoded = audio_files.read(lossy, RATE)[0][: len(tones), 0]
     middle = slice(RATE // 2, 3 * RATE // 2)
     measured = np.dot(tones[middle], decoded[middle]) / np.dot(tones[middle], tones[middle])
     agree(np.array([encoder_gain(lossy)]), np.array([measured]), 3e-3, codec)
@@ -80,7 +80,7 @@ def test_any_bytes_have_a_gain(tmp_path_factory, junk, before):
 
 
 def test_only_a_model_trained_so_has_it_undone(mp3, undoing):
-    lossy = files.read(mp3, RATE)[0]
+    lossy = audio_files.read(mp3, RATE)[0]
     plain, runner = load_runner(tiny_export()), load_runner(undoing)
     assert runner.undo_encoder_gain and not plain.undo_encoder_gain
     expected = plain.run(lossy / np.float32(0.95))
@@ -91,7 +91,7 @@ def test_only_a_model_trained_so_has_it_undone(mp3, undoing):
 
 
 def test_every_way_to_restore_a_file_undoes_it(mp3, undoing, tmp_path):
-    lossy = files.read(mp3, RATE)[0]
+    lossy = audio_files.read(mp3, RATE)[0]
     expected = load_runner(undoing).run(lossy, path=mp3)
     restore(mp3, tmp_path / "restored.wav", model=undoing, subtype="FLOAT")
     agree(soundfile.read(tmp_path / "restored.wav", dtype="float32")[0], expected, 1e-6, "restore")
@@ -123,4 +123,5 @@ def test_windows_to_train_on_are_as_loud_as_the_lossless_ones(shelf, tmp_path):
         build_dataset(**arguments), build_dataset(**arguments, undo_encoder_gain=True), strict=True
     ):
         np.testing.assert_array_equal(lossless, same)
-        np.testing.assert_allclose(undone, plain / 0.95, rtol=1e-6)
+        # The rounding of a quiet side is that of the louder channels that it is the difference of.
+        np.testing.assert_allclose(undone, plain / 0.95, rtol=1e-6, atol=1e-7)

@@ -13,9 +13,8 @@ import scipy.signal
 import soundfile
 from keras import ops
 
-from keras_audiosr import cli, metrics
-from keras_audiosr.datasets.pairs import Pair, write_manifest
-from keras_audiosr.datasets.restored import match_restored
+from keras_audiosr import cli
+from keras_audiosr.datasets.restored_files import match_restored, read_restored
 from keras_audiosr.errors import (
     ArtifactError,
     AudioFileError,
@@ -23,9 +22,14 @@ from keras_audiosr.errors import (
     OutputExistsError,
     UsageError,
 )
-from keras_audiosr.evaluate import evaluate
-from keras_audiosr.presets import DEFAULT_PRESET, load_preset
-from keras_audiosr.tables import EvaluationTable
+from keras_audiosr.files.formats import FORMATS
+from keras_audiosr.files.headers import AudioInfo
+from keras_audiosr.files.writers import open_writer
+from keras_audiosr.measures import bands, highs, metrics, songs, stereo
+from keras_audiosr.measures.tables import EvaluationTable
+from keras_audiosr.presets import load_preset
+from keras_audiosr.shelf.manifests import Pair, write_manifest
+from keras_audiosr.stages.evaluate import evaluate
 
 SAMPLE_RATE = 44100
 DELAY = 700
@@ -82,7 +86,7 @@ def run_folder(tmp_path_factory):
     lossy = keras.Input((None, 1), name="lossy")
     layer = keras.layers.Conv1D(1, 1, use_bias=False, kernel_initializer=keras.initializers.Constant(GAIN))
     keras.Model(lossy, layer(lossy)).save(folder / "best.keras")
-    preset = {**load_preset(DEFAULT_PRESET), "name": "gain", "context": 0, "hop_length": 1}
+    preset = {**load_preset("paired_resnet_frame_1024_44k"), "name": "gain"}
     (folder / "preset.json").write_text(json.dumps({**preset, "export": {"window_length": 16384}}))
     return folder
 
@@ -102,12 +106,10 @@ def restore_into(folder, manifest, name="{}.flac", keep_delay=True):
 
 def test_figures_are_those_of_the_metrics(manifest, run_folder):
     table = evaluate(manifest, run_folder)
-    assert [(row["codec"], row["signal"]) for row in table.rows] == [
-        ("lowpass@8k", "unprocessed"),
-        ("lowpass@8k", "restored"),
-        ("lowpass@12k", "unprocessed"),
-        ("lowpass@12k", "restored"),
-    ]
+    signals = ("lossless", "unprocessed", "restored")
+    found = [(row["codec"], row["signal"]) for row in table.rows]
+    assert found == [(codec, signal) for codec in ("lowpass@8k", "lowpass@12k") for signal in signals]
+    rows = table.rows[1:3]
     expected = {"unprocessed": [], "restored": []}
     for seed in (1, 2):
         lossless = read(manifest.parent / f"lossless/Album {seed}/01 Song.wav")[None]
@@ -116,14 +118,14 @@ def test_figures_are_those_of_the_metrics(manifest, run_folder):
         for signal, audio in (("unprocessed", lossy), ("restored", GAIN * lossy)):
             values = [function(lossless, audio) for function in (metrics.snr, metrics.si_sdr, metrics.lsd)]
             expected[signal].append([float(ops.convert_to_numpy(value)[0]) for value in values])
-    for row in table.rows[:2]:
+    for row in rows:
         for index, name in enumerate(("snr", "si_sdr", "lsd")):
             values = np.array(expected[row["signal"]])[:, index]
             assert row[name]["mean"] == pytest.approx(values.mean(), abs=1e-3)
             assert row[name]["std"] == pytest.approx(values.std(), abs=1e-3)
-    change = table.rows[1]["change"]
-    assert change["snr"]["difference"] == pytest.approx(table.rows[1]["snr"]["mean"] - table.rows[0]["snr"]["mean"])
-    ratio = table.rows[1]["lsd"]["mean"] / table.rows[0]["lsd"]["mean"]
+    change = rows[1]["change"]
+    assert change["snr"]["difference"] == pytest.approx(rows[1]["snr"]["mean"] - rows[0]["snr"]["mean"])
+    ratio = rows[1]["lsd"]["mean"] / rows[0]["lsd"]["mean"]
     assert change["lsd"]["percent"] == pytest.approx(100 * ratio - 100)
     # Scaling hurts SNR and cannot touch SI-SDR.
     assert change["snr"]["difference"] < -0.1
@@ -148,19 +150,71 @@ def test_cutoff_that_is_given_is_where_lsd_is_split(manifest, run_folder):
 
 
 def test_blocks_of_frames_sum_to_the_whole(make_music, monkeypatch):
-    monkeypatch.setattr(metrics, "BLOCK_FRAMES", 7)
+    monkeypatch.setattr(songs, "BLOCK_FRAMES", 7)
     lossless = make_music(duration=1.0)
-    lossy = lowpass(lossless, 9000)
-    first, second = metrics.measure(lossless, [lossy, 0.5 * lossless], SAMPLE_RATE, 9000.0)
-    for found, audio in ((first, lossy), (second, 0.5 * lossless)):
+    signals = {"dull": lowpass(lossless, 9000), "quiet": 0.5 * lossless}
+    measured = songs.measure(lossless, signals, SAMPLE_RATE, 9000.0)
+    for name, audio in signals.items():
+        found = measured[name]
         assert found["lsd"] == pytest.approx(float(metrics.lsd(lossless[None], audio[None])[0]), abs=1e-4)
         expected = float(metrics.lsd_hf(lossless[None], audio[None], 9000.0, SAMPLE_RATE)[0])
         assert found["lsd_hf"] == pytest.approx(expected, abs=1e-4)
+        expected = float(bands.band_distance(lossless[None], audio[None], SAMPLE_RATE)[0])
+        assert found["band_distance"] == pytest.approx(expected, abs=1e-3)
+        expected = float(bands.band_bias(lossless[None], audio[None], SAMPLE_RATE)[0])
+        assert found["band_bias"] == pytest.approx(expected, abs=1e-3)
+        assert found["envelope_line"] == highs.envelope_line(audio, SAMPLE_RATE)
+        assert found["crest_error"] == highs.crest_error(lossless, audio, SAMPLE_RATE)
+        assert found["stereo_error"] == stereo.stereo_error(lossless, audio, SAMPLE_RATE)
+
+
+def test_nothing_above_the_limit_is_judged(make_music):
+    lossless = lowpass(make_music(duration=3.0), 14500)
+    hiss = 0.01 * np.random.default_rng(0).standard_normal(lossless.shape).astype(np.float32)
+    bright = lossless + hiss - lowpass(hiss, 15500)
+    names = {"copy": lossless, "bright": bright}
+    free = songs.measure(lossless, names, SAMPLE_RATE, 9000.0)
+    limited = songs.measure(lossless, names, SAMPLE_RATE, 9000.0, limit=15000.0)
+    assert free["bright"]["lsd"] > 0.5
+    assert free["bright"]["band_distance"] > 5.0
+    assert free["bright"]["band_bias_16k"] > 5.0
+    for name in names:
+        figures = limited[name]
+        assert figures["snr"] > 60.0
+        assert figures["lsd"] == pytest.approx(0.0, abs=0.02)
+        assert figures["lsd_hf"] == pytest.approx(0.0, abs=0.02)
+        assert figures["band_distance"] == pytest.approx(0.0, abs=0.1)
+        assert figures["band_bias_8k"] == pytest.approx(0.0, abs=0.1)
+        assert figures["stereo_error"] == pytest.approx(0.0, abs=0.01)
+        assert figures["band_bias_16k"] is None
+        assert figures["crest_error"] is None
+        assert len(figures["band_biases"]) == 7
+    assert limited["lossless"]["envelope_line"] is None
+    assert limited["bright"]["envelope_line"] == free["bright"]["envelope_line"]
+
+
+def test_below_a_frequency():
+    time = np.arange(SAMPLE_RATE)[:, None] / SAMPLE_RATE
+    low, high = (np.sin(2 * np.pi * frequency * time).astype(np.float32) for frequency in (1000, 12000))
+    np.testing.assert_allclose(songs.below(low + high, SAMPLE_RATE, 5000.0), low, atol=1e-5)
+    assert songs.below(low, SAMPLE_RATE, None) is low
+
+
+def test_limit_reaches_the_table(manifest, run_folder):
+    table = evaluate(manifest, run_folder, limit=7000.0)
+    assert table.about["arguments"]["limit"] == 7000.0
+    assert table.definitions[-1] == songs.limit_definition(7000.0)
+    row = table.rows[2]
+    # No band of 24 a decade from 8 kHz up is left; below 7 kHz the model is a gain of 0.9.
+    assert row["band_distance"] == {"mean": None, "std": None, "files": 0}
+    assert row["snr"]["mean"] == pytest.approx(20.0, abs=1.0)
+    assert row["lsd"]["mean"] == pytest.approx(-2 * np.log10(GAIN), abs=0.02)
+    assert "| n/a |" in table.to_markdown()
 
 
 def test_no_band_above_the_cutoff_is_none_not_a_number(make_music):
     lossless = make_music(duration=0.2)
-    assert metrics.measure(lossless, [lossless], SAMPLE_RATE, 22050.0)[0]["lsd_hf"] is None
+    assert songs.measure(lossless, {"copy": lossless}, SAMPLE_RATE, 22050.0)["copy"]["lsd_hf"] is None
 
 
 @pytest.mark.parametrize(("name", "keep_delay"), [("{}.flac", True), ("{}.restored.flac", True), ("{}.wav", False)])
@@ -168,6 +222,9 @@ def test_restored_files_give_what_the_model_gives(manifest, run_folder, tmp_path
     restore_into(tmp_path, manifest, name, keep_delay)
     found, expected = evaluate(manifest, tmp_path), evaluate(manifest, run_folder)
     for found_row, row in zip(found.rows, expected.rows, strict=True):
+        assert found_row["envelope_line"]["mean"] == pytest.approx(row["envelope_line"]["mean"], abs=0.1)
+        if row["signal"] == "lossless":
+            continue
         # 24-bit rounding reaches -144 dB; LSD's floor is at -100 dB.
         assert found_row["snr"]["mean"] == pytest.approx(row["snr"]["mean"], abs=1e-3)
         assert found_row["lsd"]["mean"] == pytest.approx(row["lsd"]["mean"], abs=1e-2)
@@ -175,7 +232,7 @@ def test_restored_files_give_what_the_model_gives(manifest, run_folder, tmp_path
 
 def test_jobs_do_not_matter(manifest, run_folder):
     # In a process of its own: spawned workers import the main module again.
-    code = "import sys; from keras_audiosr.evaluate import evaluate\n"
+    code = "import sys; from keras_audiosr.stages.evaluate import evaluate\n"
     code += "if __name__ == '__main__': print(evaluate(sys.argv[1], sys.argv[2], jobs=2).to_json())"
     script = run_folder / "script.py"
     script.write_text(code)
@@ -198,20 +255,23 @@ def test_output_is_complete_and_says_how_it_was_made(manifest, run_folder, tmp_p
     assert sorted(path.name for path in out.iterdir()) == [
         "evaluation.json",
         "evaluation.md",
+        "highs_lowpass@8k.png",
         "spectrum_lowpass@8k.png",
     ]
     assert list(out.parent.iterdir()) == [out]
     found = json.loads((out / "evaluation.json").read_text("utf-8"))
     assert found["rows"] == table.rows
     assert found["files"] == table.files
-    assert found["definitions"] == [metrics.LSD_DEFINITION, metrics.LEVEL_DEFINITION]
+    assert found["definitions"] == songs.DEFINITIONS
     assert found["about"]["arguments"]["codecs"] == ["lowpass@8k"]
     assert len(found["about"]["manifest_sha256"]) == len(found["about"]["what_sha256"]) == 64
     assert found["about"]["versions"]["keras"] == keras.__version__
     markdown = (out / "evaluation.md").read_text("utf-8")
     assert markdown.startswith(table.to_markdown())
     assert "(spectrum_lowpass@8k.png)" in markdown
-    assert (out / "spectrum_lowpass@8k.png").read_bytes()[:4] == b"\x89PNG"
+    assert "(highs_lowpass@8k.png)" in markdown
+    for name in ("spectrum", "highs"):
+        assert (out / f"{name}_lowpass@8k.png").read_bytes()[:4] == b"\x89PNG"
 
 
 def test_markdown_has_unprocessed_first_mean_spread_and_change():
@@ -221,7 +281,8 @@ def test_markdown_has_unprocessed_first_mean_spread_and_change():
         return {"codec": codec, "unprocessed": before, "restored": after}
 
     files = [file("mp3@128k", 0.8, 0.8, 9.999), file("mp3@64k", 1.0, 0.5, 11.0), file("mp3@64k", 2.0, 1.0, 12.0)]
-    lines = EvaluationTable.from_files(files, ["LSD: so."], {}).to_markdown().splitlines()
+    table = EvaluationTable.from_files(files, ["LSD: so."], {})
+    lines = table.to_markdown().splitlines()
     assert lines[0] == "| codec | | files | SNR (dB) | SI-SDR (dB) | LSD | LSD-HF |"
     assert lines[2] == "| mp3@64k | unprocessed | 2 | 10.00 ± 0.00 | 9.00 ± 0.00 | 1.50 ± 0.50 | n/a |"
     assert (
@@ -234,6 +295,20 @@ def test_markdown_has_unprocessed_first_mean_spread_and_change():
         == "| mp3@128k | restored | 1 | 10.00 ± 0.00 (+0.00) | 9.00 ± 0.00 (+0.00) | 0.80 ± 0.00 (+0 %) | n/a |"
     )
     assert lines[-1] == "LSD: so."
+
+
+def test_markdown_has_the_highs_in_a_table_of_their_own():
+    figures = {"snr": 10.0, "band_distance": 9.5, "band_bias_8k": -2.0, "envelope_line": 17.0, "stereo_error": None}
+    file = {"codec": "mp3@64k", "lossless_envelope_line": 4.5, "unprocessed": {**figures, "envelope_line": None}}
+    table = EvaluationTable.from_files([file | {"restored": figures}], [], {})
+    lines = table.to_markdown().splitlines()
+    assert lines[:2] == ["| codec | | files | SNR (dB) |", "|---|---|---:|---|"]
+    assert [line.split(" | ")[1] for line in lines[2:4]] == ["unprocessed", "restored"]
+    head = "| codec | | files | Band distance (dB) | Bias 8 to 16 kHz (dB) | Envelope line (dB) | Stereo error |"
+    start = lines.index(head)
+    assert lines[start + 2] == "| mp3@64k | lossless | 1 |  |  | 4.50 ± 0.00 |  |"
+    assert lines[start + 3] == "| mp3@64k | unprocessed | 1 | 9.50 ± 0.00 | -2.00 ± 0.00 | n/a | n/a |"
+    assert lines[start + 4] == "| mp3@64k | restored | 1 | 9.50 ± 0.00 | -2.00 ± 0.00 | 17.00 ± 0.00 | n/a |"
 
 
 def test_rows_go_from_the_smaller_file_to_the_larger():
@@ -274,6 +349,23 @@ def test_one_file_for_two_pairs_is_refused(manifest, tmp_path):
         match_restored(tmp_path, [pair])
 
 
+@pytest.mark.parametrize("suffix", FORMATS)
+def test_all_that_restore_makes_can_be_evaluated(tmp_path, make_music, suffix):
+    """`restore --format wv` too: what restore may write is what evaluate looks for and reads."""
+    audio = make_music(duration=0.5, channels=2)
+    path = tmp_path / "restored" / f"song.restored{suffix}"
+    path.parent.mkdir()
+    info = AudioInfo("pcm_s24le", "wav", SAMPLE_RATE, 2, 0.5, 0, "stereo")
+    with open_writer(path, info, None) as writer:
+        writer.write(audio)
+    pair = Pair("song.flac", "song.mp3", "", 1, "", 0.5, len(audio), SAMPLE_RATE, 2, "", "mp3@64k", "", 0, "any")
+    assert match_restored(path.parent, [pair]) == {"song.mp3": path}
+    found = read_restored(path, pair, tmp_path)
+    assert found.shape == audio.shape
+    error = np.sqrt(np.mean((found - audio) ** 2) / np.mean(audio**2))
+    assert error < (0.2 if suffix == ".mp3" else 1e-6)  # 320 kbit/s; 24 bits
+
+
 def test_wrong_length_is_refused_and_leaves_nothing(manifest, tmp_path):
     restored, out = tmp_path / "restored", tmp_path / "out"
     restore_into(restored, manifest)
@@ -297,8 +389,10 @@ def test_bad_requests(manifest, run_folder, tmp_path):
     with pytest.raises(UsageError, match="jobs must be 1 or more"):
         evaluate(manifest, run_folder, jobs=0)
     for cutoff in (0.0, -1.0, float("nan"), float("inf")):
-        with pytest.raises(UsageError, match="cutoff is a frequency above 0 Hz"):
+        with pytest.raises(UsageError, match="cutoff must be above 0 Hz"):
             evaluate(manifest, run_folder, cutoff=cutoff)
+        with pytest.raises(UsageError, match="limit must be above 0 Hz"):
+            evaluate(manifest, run_folder, limit=cutoff)
     with pytest.raises(ManifestError, match="no mp3@64k"):
         evaluate(manifest, run_folder, codecs=["mp3@64k"])
     with pytest.raises(ManifestError, match="pairs is needed"):
@@ -313,10 +407,13 @@ def test_bad_requests(manifest, run_folder, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["there"]
 
 
-@pytest.mark.parametrize(("package", "arguments"), [("visqol", {"visqol": True}), ("matplotlib", {"figure": True})])
+@pytest.mark.parametrize(
+    ("package", "arguments"),
+    [("visqol", {"visqol": True}), ("zimtohrli", {"zimtohrli": True}), ("matplotlib", {"figure": True})],
+)
 def test_missing_extra_is_named_before_the_work(manifest, run_folder, tmp_path, monkeypatch, package, arguments):
     monkeypatch.setitem(sys.modules, package, None)  # `import` raises ImportError
-    with pytest.raises(UsageError, match=r"pip install 'keras_audiosr\[(visqol|plot)\]'") as error:
+    with pytest.raises(UsageError, match=r"pip install '\.\[(visqol|zimtohrli|plot)\]'") as error:
         evaluate(manifest, run_folder, tmp_path / "out", **arguments)
     assert one_line(error)
     assert not list(tmp_path.iterdir())
@@ -324,7 +421,7 @@ def test_missing_extra_is_named_before_the_work(manifest, run_folder, tmp_path, 
 
 def test_visqol_orders_better_and_worse(make_music):
     pytest.importorskip("visqol")
-    from keras_audiosr.visqol import visqol
+    from keras_audiosr.measures.visqol import visqol
 
     lossless = make_music(duration=2.0)
     scores = [
@@ -333,3 +430,23 @@ def test_visqol_orders_better_and_worse(make_music):
     assert 5.0 > scores[0] > scores[1] > scores[2] > 1.0
     assert visqol(np.zeros_like(lossless), lossless, SAMPLE_RATE) is None
     assert visqol(lossless[:9000], lossless[:9000], SAMPLE_RATE) is None
+
+
+def test_zimtohrli_orders_better_and_worse(make_music):
+    pytest.importorskip("zimtohrli")
+    from keras_audiosr.measures.zimtohrli import zimtohrli
+
+    lossless = make_music(duration=12.0)
+    scores = [
+        zimtohrli(lossless, audio, SAMPLE_RATE)
+        for audio in (lossless, lowpass(lossless, 7000), lowpass(lossless, 3000))
+    ]
+    assert scores[0] == pytest.approx(5.0)
+    assert scores[0] > scores[1] + 0.2 > scores[2] + 0.4 > 1.4
+    # Ten seconds of silence more are a piece of their own, which does not count.
+    silence = np.zeros((10 * SAMPLE_RATE, 2), np.float32)
+    longer = [np.concatenate([audio[: 10 * SAMPLE_RATE], silence]) for audio in (lossless, lowpass(lossless, 3000))]
+    shorter = [audio[: 10 * SAMPLE_RATE] for audio in longer]
+    assert zimtohrli(*longer, SAMPLE_RATE) == pytest.approx(zimtohrli(*shorter, SAMPLE_RATE), abs=0.05)
+    assert zimtohrli(np.zeros_like(lossless), lossless, SAMPLE_RATE) is None
+    assert zimtohrli(lossless[:2000], lossless[:2000], SAMPLE_RATE) is None

@@ -6,13 +6,15 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from equivalence import agree
-from tiny_model import HOP, WINDOW, tiny_export, tiny_run, write_frame_run, write_run
+from tiny_model import HOP, WINDOW, tiny_export, tiny_run, write_frame_run, write_records, write_run
 
 from keras_audiosr import cli
 from keras_audiosr.errors import ArtifactError, OutputExistsError, UsageError
-from keras_audiosr.export import export
+from keras_audiosr.exporting.model_card import model_card
 from keras_audiosr.runners import load_runner
+from keras_audiosr.stages.export import _name_of_run, export
 
 
 def test_everything_is_there_and_hashed():
@@ -72,14 +74,15 @@ def test_existing_export_is_kept_unless_asked(tmp_path, capsys):
         export(tiny_run(), tmp_path)
     evaluation = {
         "rows": [
-            {"codec": "mp3@64k", "signal": "unprocessed", "files": 1, "lsd": {"mean": 1.5, "std": 0.0, "files": 1}}
+            {"codec": "mp3@64k", "signal": signal, "files": 1, "lsd": {"mean": mean, "std": 0.0, "files": 1}}
+            for signal, mean in (("unprocessed", 1.5), ("restored", 0.75))
         ],
         "files": [],
         "definitions": ["LSD: the usual."],
         "about": {},
     }
     (tmp_path / "evaluation.json").write_text(json.dumps(evaluation))
-    (tmp_path / "licences.md").write_text("# Music\n\nBy somebody, CC BY 4.0.\n")
+    (tmp_path / "licences.md").write_text("Licence of the weights: MIT\n\n# Music\n\nBy somebody, CC BY 4.0.\n")
     arguments = ["--evaluation", str(tmp_path / "evaluation.json"), "--attribution", str(tmp_path / "licences.md")]
     assert cli.main(["export", str(tiny_run() / "best.keras"), str(tmp_path), "--overwrite", *arguments]) == 0
     assert "model.tflite" in capsys.readouterr().out
@@ -87,8 +90,59 @@ def test_existing_export_is_kept_unless_asked(tmp_path, capsys):
     assert "invents detail" in card
     assert "| mp3@64k | unprocessed | 1 | 1.50" in card
     assert "### Music\n\nBy somebody, CC BY 4.0." in card
+    header = yaml.safe_load(card.split("---\n")[1])
+    assert (header["license"], header["library_name"]) == ("mit", "keras")
+    assert "music" in header["tags"]
+    assert header["metrics"] == ["lsd"]
+    [model] = header["model-index"]
+    [result] = model["results"]
+    assert (model["name"], result["dataset"]["name"]) == ("tiny", "music coded as mp3@64k")
+    assert result["metrics"] == [{"type": "lsd", "name": "LSD", "value": 0.75}]
     assert json.loads((target / "metadata.json").read_text())["evaluation"]["rows"][0]["lsd"]["mean"] == 1.5
     assert sorted(path.name for path in tmp_path.iterdir()) == ["evaluation.json", "licences.md", "tiny"]
+
+
+def test_a_card_without_figures_and_licence_says_so():
+    metadata = json.loads((tiny_export() / "metadata.json").read_text())
+    header = yaml.safe_load(model_card(metadata, None, "By somebody, CC BY 4.0.").split("---\n")[1])
+    assert header["license"] == "unknown"
+    assert header["pipeline_tag"] == "audio-to-audio"
+    assert not {"metrics", "model-index"} & set(header)
+
+
+def test_a_model_of_ones_own_has_a_name_of_its_own(tmp_path, capsys):
+    """A run of a preset of the package must not become a model that is taken for the bundled one."""
+    (tmp_path / "my run").mkdir()
+    run = write_run(tmp_path / "my run")
+    write_records(run, "paired_resnet_lite_44k", 4096, {})
+    target = export(run, tmp_path / "models")
+    assert target.name == "paired_resnet_lite_44k_my_run"
+    metadata = json.loads((target / "metadata.json").read_text())
+    assert metadata["name"] == metadata["preset"]["name"] == target.name
+    assert f"\n# {target.name}\n" in (target / "MODEL_CARD.md").read_text()
+    assert load_runner(target).name == target.name
+    # By its name alone it is no model, and no preset's name finds it.
+    with pytest.raises(ArtifactError):
+        load_runner(target.name)
+    assert cli.main(["export", str(run), str(tmp_path / "models"), "--name", "mine"]) == 0
+    assert "models/mine/model.tflite" in capsys.readouterr().out
+    assert load_runner(tmp_path / "models" / "mine").name == "mine"
+    assert cli.main(["export", str(run), str(tmp_path / "models"), "--name", "a/b"]) == 2
+    assert "a model's name has letters" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("preset", "folder", "name"),
+    [
+        ("paired_resnet_lite_44k", "run", "paired_resnet_lite_44k_run"),
+        ("paired_resnet_lite_44k", "paired_resnet_lite_44k_jazz", "paired_resnet_lite_44k_jazz"),
+        ("paired_resnet_lite_44k", "paired_resnet_lite_44k", "paired_resnet_lite_44k_own"),
+        ("paired_resnet_lite_44k", "\N{MUSIC SHARP SIGN}", "paired_resnet_lite_44k_own"),
+        ("mine", "run", "mine"),
+    ],
+)
+def test_the_name_of_a_run(tmp_path, preset, folder, name):
+    assert _name_of_run(preset, tmp_path / folder) == name
 
 
 def test_a_folder_that_is_no_export_is_never_replaced(tmp_path):
@@ -136,19 +190,19 @@ def test_an_exported_model_is_exported_again(tmp_path):
     with pytest.raises(ArtifactError, match="SHA-256"):
         export(first, tmp_path / "third")
     without = export(run, tmp_path / "without", leave_out=["*.h5"])
-    with pytest.raises(ArtifactError, match=r"must list model\.weights\.h5"):
+    with pytest.raises(ArtifactError, match=r"its weights, model\.weights\.h5; they were left out of .*without.tiny"):
         export(without, tmp_path / "third")
     assert not (tmp_path / "third").exists()
 
 
 def test_a_preset_with_weights_is_exported_by_its_name(tmp_path):
-    folder = export("paired_resnet_frame_44k", tmp_path, stream=[512], leave_out=["1/*"])
+    folder = export("paired_resnet_bands_44k", tmp_path, stream=[512], leave_out=["1/*"])
     assert "stream_512.tflite" in json.loads((folder / "metadata.json").read_text())["streaming"]
     assert "CC" in (folder / "MODEL_CARD.md").read_text()
 
 
 def test_missing_inputs(tmp_path):
-    with pytest.raises(ArtifactError, match="preset.json"):
+    with pytest.raises(ArtifactError, match="none of them"):
         export(tmp_path / "no-run", tmp_path)
     with pytest.raises(UsageError, match="evaluation.json"):
         export(tiny_run(), tmp_path, evaluation=tiny_run() / "history.json")

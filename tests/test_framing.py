@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from equivalence import agree
 
-from keras_audiosr.audio.framing import OverlapSave, SampleQueue, process_blocks
 from keras_audiosr.errors import UsageError
+from keras_audiosr.sound.framing import OverlapSave, SampleQueue, process_blocks
 
 CONTEXT = 64
 
@@ -53,7 +53,7 @@ def test_block_sizes_do_not_matter():
     np.testing.assert_array_equal(run(signal, 512, 1), run(signal, 512, 5000))
 
 
-def test_channels_are_independent():
+def test_left_and_right_swapped_give_the_same_swapped():
     signal = noise(3000)
     np.testing.assert_array_equal(run(signal, 512)[:, ::-1], run(np.ascontiguousarray(signal[:, ::-1]), 512))
 
@@ -74,8 +74,9 @@ def test_digital_silence_stays_and_never_reaches_the_model(window_length):
     assert not restored[:, 1].any()
     # Nothing to hear within the context of these samples, whatever window they fell into.
     assert not restored[2000 + CONTEXT : 7000 - CONTEXT, 0].any()
-    assert restored[2000 + CONTEXT - 1, 0] == 0.25
-    assert restored[7000 - CONTEXT, 0] == 0.25
+    # A quarter each of mid and of side.
+    assert restored[2000 + CONTEXT - 1, 0] == 0.5
+    assert restored[7000 - CONTEXT, 0] == 0.5
 
 
 def test_buffers_stay_one_window_long():
@@ -131,3 +132,12 @@ def test_an_error_in_flight_reaches_the_caller():
 
     with pytest.raises(UsageError, match="no"):
         run(noise(5000), 512, predict=broken, in_flight=3)
+
+
+def test_without_memory_for_threads_it_goes_on_in_this_one(monkeypatch):
+    def refused(thread):
+        raise RuntimeError("can't start new thread")
+
+    expected = run(noise(5000), 512)
+    monkeypatch.setattr(threading.Thread, "start", refused)
+    np.testing.assert_array_equal(run(noise(5000), 512, in_flight=3), expected)

@@ -34,7 +34,7 @@ def test_a_fault_is_found(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     from fuzzing.cases import Broken, Cases, make_seeds
 
-    from keras_audiosr.audio import scan
+    from keras_audiosr.files import scan
 
     make_seeds(tmp_path, tiny_export())
     cases = Cases(tmp_path, 0)

@@ -46,6 +46,16 @@ def test_inverse_is_exact(waveform, frame_length, hop_length):
     assert np.abs(back - waveform).max() < 5e-6
 
 
+@pytest.mark.parametrize(("frame_length", "hop_length"), [(16, 8), (512, 256), (2048, 512)])
+def test_folded_transforms_are_the_same(waveform, frame_length, hop_length):
+    plain, folded = (as_numpy(STFT(frame_length, hop_length, folded)(waveform)) for folded in (False, True))
+    assert max(np.abs(one - other).max() for one, other in zip(plain, folded, strict=True)) < 5e-6
+    # Of a spectrum that is no waveform's, DC and Nyquist with both parts.
+    spectrum = np.random.default_rng(1).standard_normal((2, *plain[0].shape)).astype("float32")
+    plain, folded = (as_numpy([InverseSTFT(frame_length, hop_length, folded)(*spectrum)]) for folded in (False, True))
+    assert np.abs(plain[0] - folded[0]).max() < 1e-5
+
+
 def test_inverse_equals_numpy_for_any_spectrum():
     generator = np.random.default_rng(1)
     real, imag = generator.standard_normal((2, 1, 9, 32)).astype("float32")

@@ -1,5 +1,7 @@
 """Losses against their formulas in NumPy and SciPy, and on silent windows."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -113,6 +115,22 @@ def test_weighted_sum(pair):
         losses.WeightedSum([losses.L1()], [1.0, 2.0])
     with pytest.raises(UsageError, match="multi_resolution_stft"):
         losses.build_loss([{"name": "stft", "weight": 1.0}])
+
+
+def test_losses_look_at_the_bands_of_the_presets_sample_rate():
+    """A network of 48 kHz learns on mel bands of 48 kHz, unless its preset says otherwise; others take no rate."""
+    terms = [
+        {"name": "multi_resolution_stft", "weight": 1.0, "config": {"band_weight": 0.5}},
+        {"name": "spectral_distance", "weight": 1.0},
+        {"name": "spectral_distance", "weight": 1.0, "config": {"sample_rate": 32000}},
+        {"name": "l1", "weight": 1.0},
+    ]
+    given = json.loads(json.dumps(terms))
+    stft, distance, other, _ = losses.build_loss(terms, 48000).losses
+    assert (stft.sample_rate, distance.sample_rate, other.sample_rate) == (48000, 48000, 32000)
+    np.testing.assert_array_equal(stft._mel, losses.MultiResolutionSTFT(band_weight=0.5, sample_rate=48000)._mel)
+    assert np.abs(stft._mel - losses.MultiResolutionSTFT(band_weight=0.5)._mel).max() > 0.1
+    assert terms == given, "the preset stays as it is"
 
 
 def test_feature_statistics_ask_for_the_kind_of_noise_not_for_its_samples():

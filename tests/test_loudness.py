@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from keras_audiosr.audio.loudness import loudness
+from keras_audiosr.measures.loudness import loudness
 
 
 def tone(frequency, sample_rate, channels=1, level=1.0):

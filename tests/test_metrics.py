@@ -6,8 +6,8 @@ import pytest
 import scipy.signal
 from keras import ops
 
-from keras_audiosr import metrics
 from keras_audiosr.errors import UsageError
+from keras_audiosr.measures import metrics
 
 SAMPLE_RATE = 44100
 

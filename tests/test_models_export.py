@@ -12,7 +12,7 @@ CONVERT = """
 import json, sys, tempfile
 from pathlib import Path
 import numpy as np, keras
-from keras_audiosr.conversion import write_artifacts, write_metadata, worst_differences
+from keras_audiosr.exporting.conversion import write_artifacts, write_metadata, worst_differences
 from keras_audiosr.models import build_model
 from keras_audiosr.runners.keras import KerasRunner
 for name, (architecture, config) in json.loads(sys.argv[1]).items():
@@ -25,8 +25,8 @@ for name, (architecture, config) in json.loads(sys.argv[1]).items():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         model.save(folder / "best.keras")
-        preset = {"name": name, "description": "", "sample_rate": 44100, "hop_length": 64, "context": 256,
-                  "model": {}, "data": {}, "training": {}, "export": {"window_length": 1024}}
+        preset = {"name": name, "description": "", "sample_rate": 44100,
+                  "model": {}, "data": {}, "training": {}, "export": {"window_length": 4096}}
         (folder / "preset.json").write_text(json.dumps(preset))
         runner = KerasRunner(folder / "best.keras")
         exported = folder / "exported"

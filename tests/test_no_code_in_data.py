@@ -1,9 +1,12 @@
 """Nothing that is read is run: no pickle, no eval, no shell, no unsafe deserialization, anywhere in our sources."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+
+from keras_audiosr.processes import ffmpeg
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*(ROOT / "keras_audiosr").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
@@ -79,23 +82,101 @@ def test_each_would_be_found(line):
     assert offences(line)
 
 
+# Where programs are started: FFmpeg in the first, Python in the others.
+STARTERS = {"processes/ffmpeg.py", "processes/child_process.py", "training/producers.py"}
+
+
+def started(source: str) -> list[str]:
+    """What a module calls to start programs, by whatever name it knows it."""
+    tree, names = ast.parse(source), {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.asname or alias.name: alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            first, *rest = ast.unparse(node.func).split(".")
+            called = ".".join([names.get(first, first), *rest])
+            if re.fullmatch(r"subprocess\.\w+|os\.(popen|system|exec\w+|spawn\w+|posix_spawn\w*)|pty\.spawn", called):
+                found.append(called)
+            if re.fullmatch(r"asyncio\.(subprocess\.)?create_subprocess_\w+", called):
+                found.append(called)
+    return found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import subprocess\nsubprocess.run([find_binary('ffmpeg')])",
+        "import subprocess as s\ns.Popen(command)",
+        "from subprocess import check_output as run\nrun(command)",
+        "import os\nos.posix_spawn(path, words, {})",
+        "from asyncio import create_subprocess_exec\ncreate_subprocess_exec(program)",
+    ],
+)
+def test_every_way_to_start_a_program_is_seen(source):
+    assert started(source)
+
+
 def test_every_input_of_ffmpeg_is_limited():
-    """Whoever names an input of FFmpeg or ffprobe puts INPUT_LIMITS before it, or reads raw samples of ours."""
-    for path in (ROOT / "keras_audiosr").rglob("*.py"):
-        text = path.read_text("utf-8")
-        programs = text.count('find_binary("ffprobe")') + text.count('find_binary("ffmpeg")')
-        limited = text.count("*INPUT_LIMITS")
-        ours = text.count('"-f", "s32le"')  # an encoder's standard input
-        converters = text.count("AudioSegment.converter")  # pydub's encoder; it reads a WAV that it wrote
-        definition = 1 if path.name == "ffmpeg.py" else 0  # run_ffmpeg, which only tests and tools call
-        assert programs == limited + ours + converters + definition, path
+    """FFmpeg is started in one module, which refuses a command with an input that is not limited."""
+    package = ROOT / "keras_audiosr"
+    for path in package.rglob("*.py"):
+        name = path.relative_to(package).as_posix()
+        assert name in STARTERS or not started(path.read_text("utf-8")), f"{name} starts a program by itself"
+    for name in STARTERS - {"processes/ffmpeg.py"}:
+        assert "sys.executable" in (package / name).read_text("utf-8")
+    # pydub starts its own: it encodes a WAV that it wrote, and is used for nothing else.
+    users = [path.name for path in package.rglob("*.py") if "import AudioSegment" in path.read_text("utf-8")]
+    assert users == ["round_trip.py"]
+    assert "from_file" not in re.sub("#.*", "", (package / "codecs/round_trip.py").read_text("utf-8"))
+    # What takes any arguments is only asked which layouts there are.
+    calls = [line for path in package.rglob("*.py") for line in path.read_text("utf-8").splitlines()
+             if "run_ffmpeg(" in line and "def run_ffmpeg" not in line]  # fmt: skip
+    assert len(calls) == 1 and 'run_ffmpeg("-layouts")' in calls[0]
+
+
+RAW = ["-f", "s32le", "-ar", "44100", "-i", "pipe:0"]
+CHAPTERS = ["-protocol_whitelist", "file,pipe", "-format_whitelist", "ffmetadata", "-f", "ffmetadata", "-i", "file:a"]
+
+
+@pytest.mark.parametrize(
+    ("command", "limited"),
+    [
+        (["ffmpeg", *ffmpeg.INPUT_LIMITS, "-i", "file:a.mp3", "b.wav"], True),
+        (["ffmpeg", *RAW, "b.flac"], True),
+        (["ffmpeg", *RAW, *CHAPTERS, "b.m4a"], True),
+        (["/usr/bin/ffprobe", "-v", "error", *ffmpeg.INPUT_LIMITS, "-of", "json", "file:a.mp3"], True),
+        (["ffmpeg", "-i", "file:a.mp3", "b.wav"], False),
+        (["ffmpeg", "-i", "file:a.mp3", *ffmpeg.INPUT_LIMITS, "b.wav"], False),
+        (["ffmpeg", *ffmpeg.INPUT_LIMITS, "-i", "file:a.mp3", "-i", "file:b.mp3", "c.wav"], False),
+        (["ffmpeg", *ffmpeg.INPUT_LIMITS, "-format_whitelist", "hls,mp3", "-i", "file:a.mp3", "b.wav"], False),
+        (["ffmpeg", *ffmpeg.INPUT_LIMITS[2:], "-i", "file:a.mp3", "b.wav"], False),
+        (["ffmpeg", "-f", "s32le", "-i", "file:a.raw", "b.flac"], False),
+        (["ffmpeg", "-f", "concat", "-i", "pipe:0", "b.flac"], False),
+        (["/usr/bin/ffprobe", "-v", "error", "-of", "json", "file:a.mp3"], False),
+    ],
+)
+def test_an_input_without_limits_is_refused_before_ffmpeg_starts(command, limited, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ffmpeg.subprocess, "run", lambda command, **_: asked.append(command))
+    monkeypatch.setattr(ffmpeg.subprocess, "Popen", lambda command, **_: asked.append(command))
+    for start in (ffmpeg.run_limited, ffmpeg.start_limited):
+        if limited:
+            start(command)
+        else:
+            with pytest.raises(ValueError, match="INPUT_LIMITS"):
+                start(command)
+    assert asked == [command] * 2 * limited
 
 
 def test_results_of_a_pipeline_make_nothing_else():
     """Beam's workers hand results over in files: what is read from them is plain values and kinds of our own."""
-    from keras_audiosr import beam
     from keras_audiosr.codecs import CodecSpec
     from keras_audiosr.errors import PairError
+    from keras_audiosr.processes import beam
 
     values = [(1, [None, 2.5, "a\udcff"], {("b", 2): Path("c")}, True), CodecSpec.parse("mp3@64k"), -3]
     assert beam._unpack(beam._pack(values)) == values
@@ -104,7 +185,7 @@ def test_results_of_a_pipeline_make_nothing_else():
     for line in (
         b'{"of": "os:system", "fields": {"command": "x"}}',
         b'{"of": "subprocess:Popen", "fields": {"args": ["x"]}}',
-        b'{"of": "keras_audiosr.child:call_in_child", "fields": {}}',
+        b'{"of": "keras_audiosr.processes.child_process:call_in_child", "fields": {}}',
         b'{"error": "keras_audiosr.cli:main", "arguments": [[]]}',
         b'{"error": "builtins:SystemExit", "arguments": []}',
         b"{}",

@@ -1,13 +1,17 @@
 """Optimizers of presets, and VDSR's adjustable clipping against its definition."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 from keras_audiosr.errors import UsageError
-from keras_audiosr.optimizers import AdjustableClippingSGD, build_optimizer
+from keras_audiosr.presets.settings import OptimizerSettings
+from keras_audiosr.training.limits import learning_rate
+from keras_audiosr.training.optimizers import AdjustableClippingSGD
 
-ADAM = {"name": "adam", "learning_rate": 1e-3, "final_learning_rate": 1e-5, "clip_norm": 1.0, "ema_momentum": 0.9}
+ADAM = OptimizerSettings("adam", learning_rate=1e-3, final_learning_rate=1e-5, ema_momentum=0.9, clip_norm=1.0)
 
 
 @pytest.mark.parametrize(("gradient", "step"), [(0.001, 0.0001), (0.05, 0.005), (50.0, 0.01), (-50.0, -0.01)])
@@ -27,11 +31,12 @@ def test_config_round_trips():
 
 
 def test_learning_rate_falls_along_a_cosine():
-    schedule = build_optimizer(ADAM, 100)._learning_rate
-    rates = [float(schedule(step)) for step in (0, 50, 100)]
+    rates = [learning_rate(ADAM, 7, share) for share in (0.0, 0.5, 1.0)]
     np.testing.assert_allclose(rates, [1e-3, (1e-3 + 1e-5) / 2, 1e-5], rtol=1e-4)
+    rising = [learning_rate(dataclasses.replace(ADAM, warm_up_steps=4), step, 0.0) for step in range(6)]
+    np.testing.assert_allclose(rising, 1e-3 * np.array([0.25, 0.5, 0.75, 1.0, 1.0, 1.0]))
 
 
 def test_unknown_optimizer_is_refused():
     with pytest.raises(UsageError, match="adam"):
-        build_optimizer({**ADAM, "name": "lion"}, 10)
+        dataclasses.replace(ADAM, name="lion")

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from keras_audiosr.datasets.pairs import Pair, Track, read_manifest, split_albums, split_of, write_manifest
 from keras_audiosr.errors import ManifestError
+from keras_audiosr.shelf.manifests import Pair, Track, read_manifest, split_albums, split_of, write_manifest
 
 TRACK = Track("A/01 Song.flac", "A", 1, "Song", 2.0, 88200, 44100, 2, "0" * 32, 22050.0, "/rips/A/01.wav")
 PAIR = Pair(
@@ -167,12 +167,12 @@ def test_links_cannot_leave_the_folder(tmp_path):
 
 
 def test_an_index_of_windows_names_plain_files(tmp_path):
-    from keras_audiosr.datasets.records import read_index
+    from keras_audiosr.datasets.shards import read_index
 
     (tmp_path / "windows").mkdir()
     (tmp_path / "secret").write_bytes(b"")
     for name in ("../secret", str(tmp_path / "secret")):
-        index = {"format": 1, "windows": 1, "window_length": 2000, "shards": [{"name": name, "windows": 1}]}
+        index = {"format": 2, "windows": 1, "window_length": 2000, "shards": [{"name": name, "windows": 1}]}
         (tmp_path / "windows" / "index.json").write_text(json.dumps(index))
         with pytest.raises(ManifestError, match="no plain name"):
             read_index(tmp_path / "windows")

@@ -13,18 +13,19 @@ import numpy as np
 import pytest
 import soundfile
 from equivalence import agree
+from levels import true_peak
 from tiny_model import write_frame_run
 
-from keras_audiosr.audio import pcm_stream
-from keras_audiosr.audio.bypass import FADE, Bypass
-from keras_audiosr.audio.framing import process_blocks
-from keras_audiosr.audio.limiter import Limiter, true_peak
-from keras_audiosr.audio.oversampling import OVERSAMPLING, Oversampler
 from keras_audiosr.errors import AudioFileError, OutputExistsError, UsageError
-from keras_audiosr.export import export
-from keras_audiosr.pace import Pace
-from keras_audiosr.play import play
+from keras_audiosr.files import pcm_stream
+from keras_audiosr.processes.real_time import Pace
 from keras_audiosr.runners import load_runner
+from keras_audiosr.sound.bypass import FADE, Bypass
+from keras_audiosr.sound.framing import process_blocks
+from keras_audiosr.sound.limiter import Limiter
+from keras_audiosr.sound.oversampling import OVERSAMPLING, Oversampler
+from keras_audiosr.stages.export import export
+from keras_audiosr.stages.play import play
 
 ROOT = Path(__file__).parents[1]
 RATE = 44100

@@ -13,12 +13,12 @@ import soundfile
 from tiny_model import tiny_export
 
 from keras_audiosr import cli
-from keras_audiosr.audio import files
-from keras_audiosr.audio.ffmpeg import run_ffmpeg
-from keras_audiosr.audio.verdict import WORTH_BITRATE, is_lossless, judge
 from keras_audiosr.errors import AudioFileError
-from keras_audiosr.probe import probe
-from keras_audiosr.restore import restore
+from keras_audiosr.files import headers
+from keras_audiosr.files.verdict import WORTH_BITRATE, is_lossless, judge
+from keras_audiosr.processes.ffmpeg import run_ffmpeg
+from keras_audiosr.stages.probe import probe
+from keras_audiosr.stages.restore import restore
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def test_figures(folder):
     assert 10_500 < report.cutoff < 11_500
     assert 10_500 < probe(folder / "transcode.flac").cutoff < 11_500
     assert probe(folder / "disc.flac").cutoff == 22050.0
-    assert "add --rate 44100" in probe(folder / "low.mp3").advice
+    assert "add --min-rate 44100" in probe(folder / "low.mp3").advice
     assert "wall at 11." in probe(folder / "transcode.flac").reason
 
 
@@ -83,7 +83,7 @@ def test_restore_agrees_with_probe(folder, tmp_path):
     report = restore(folder, tmp_path, tiny_export())
     assert not report.failures
     told = {outcome.source.name: " ".join(outcome.warnings) for outcome in report.restored}
-    assert "add --rate 44100" in told["low.mp3"]
+    assert "add --min-rate 44100" in told["low.mp3"]
     assert told["64.mp3"] == ""
     for outcome in report.restored:
         assert probe(outcome.source).worth == "yes"
@@ -105,7 +105,7 @@ def test_too_little_to_tell(tmp_path, make_music):
 
 
 def test_the_threshold_counts_channels():
-    info = files.AudioInfo("mp3", "mp3", 44100, 2, 1.0, 2 * WORTH_BITRATE)
+    info = headers.AudioInfo("mp3", "mp3", 44100, 2, 1.0, 2 * WORTH_BITRATE)
     assert judge(info).worth == "yes"
     assert judge(replace(info, bitrate=2 * WORTH_BITRATE + 1)).worth == "no"
     assert judge(replace(info, channels=1)).worth == "no"
@@ -135,6 +135,32 @@ def test_command(folder, tmp_path, capsys):
     assert said.err.count("\n") == 2
     with pytest.raises(AudioFileError):
         probe(broken)
+
+
+def test_folders_and_their_count(folder, tmp_path, capsys):
+    music = tmp_path / "music"
+    (music / "sub").mkdir(parents=True)
+    sources = {"a.mp3": "64.mp3", "b.mp3": "320.mp3", "sub/c.flac": "disc.flac", "sub/d.m4a": "a.m4a"}
+    for name, source in sources.items():
+        (music / name).write_bytes((folder / source).read_bytes())
+    (music / "sub" / "broken.mp3").write_text("no music")
+    (music / "cover.jpg").write_bytes(b"no music, and not asked")
+    assert cli.main(["probe", str(music)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if not line.startswith(" ")] == [
+        str(music / "a.mp3"), str(music / "b.mp3"),
+        "2 files: 1 worth restoring, 0 lossless, 0 broken, 1 of another kind",
+    ]  # fmt: skip
+    assert cli.main(["probe", "-r", str(music)]) == 1
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1] == "5 files: 2 worth restoring, 1 lossless, 1 broken, 1 of another kind"
+    assert said.err.count("\n") == 1 and "broken.mp3" in said.err
+    assert cli.main(["probe", "--json", str(music / "*.mp3"), str(music / "sub" / "c.flac")]) == 0
+    assert [json.loads(line)["worth"] for line in capsys.readouterr().out.splitlines()] == ["yes", "no", "no"]
+    # A folder without music is wrong usage, and names what would find some.
+    (tmp_path / "empty" / "sub").mkdir(parents=True)
+    assert cli.main(["probe", str(tmp_path / "empty")]) == 2
+    assert "add --recursive to search subfolders" in capsys.readouterr().err
 
 
 def test_a_cut_file_is_told(folder, tmp_path, capsys):

@@ -8,18 +8,19 @@ import numpy as np
 from equivalence import agree
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from levels import true_peak
 
-from keras_audiosr.audio.blend import Blend, channel_strengths
-from keras_audiosr.audio.dither import Dither
-from keras_audiosr.audio.framing import OverlapSave, SampleQueue, process_blocks
-from keras_audiosr.audio.limiter import Limiter, true_peak
-from keras_audiosr.audio.writers import to_pcm
 from keras_audiosr.codecs import CodecSpec
 from keras_audiosr.codecs.align import measure_delay
 from keras_audiosr.codecs.round_trip import fit_length
-from keras_audiosr.codecs.spec import BITRATE_RANGES, FREQUENCY_RANGES, MP3_BITRATES
-from keras_audiosr.datasets.pairs import Pair, read_manifest, split_albums, write_manifest
+from keras_audiosr.codecs.spec import FREQUENCY_RANGES, KNOWN_CODECS
 from keras_audiosr.errors import PairError, UsageError
+from keras_audiosr.files.writers import to_pcm
+from keras_audiosr.shelf.manifests import Pair, read_manifest, split_albums, write_manifest
+from keras_audiosr.sound.blend import Blend, channel_strengths
+from keras_audiosr.sound.dither import Dither
+from keras_audiosr.sound.framing import OverlapSave, SampleQueue, process_blocks
+from keras_audiosr.sound.limiter import Limiter
 
 settings.register_profile(
     "ci", derandomize=True, max_examples=60, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
@@ -122,9 +123,13 @@ def test_other_music_is_no_pair(first, second):
 
 
 specs = st.one_of(
-    st.builds(CodecSpec, st.just("mp3"), st.sampled_from(MP3_BITRATES).map(float), st.just(False), st.booleans()),
+    # Here and below, the last argument is joint stereo.
+    st.builds(CodecSpec, st.just("mp3"), st.just(64.0), st.just(False), st.just(False)),
     st.builds(CodecSpec, st.just("mp3"), st.integers(0, 9).map(float), st.just(True), st.booleans()),
-    *(st.builds(CodecSpec, st.just(codec), st.integers(*ends).map(float)) for codec, ends in BITRATE_RANGES.items()),
+    *(
+        st.builds(CodecSpec, st.just(name), st.sampled_from(codec.bitrates).map(float))
+        for name, codec in KNOWN_CODECS.items()
+    ),
     *(
         st.builds(CodecSpec, st.just(codec), st.floats(*ends).map(lambda value: float(f"{value:g}")))
         for codec, ends in FREQUENCY_RANGES.items()

@@ -8,8 +8,8 @@ from tiny_model import tiny_run, write_frame_run
 
 from keras_audiosr import cli
 from keras_audiosr.errors import UsageError
-from keras_audiosr.export import VARIANTS, export
 from keras_audiosr.runners import load_runner
+from keras_audiosr.stages.export import VARIANTS, export
 
 WEIGHTS = {"float16": np.float16, "dynamic": np.int8, "int16x8": np.int8, "int8": np.int8}
 
@@ -94,7 +94,7 @@ def test_command_line(tmp_path, capsys):
     assert "model_dynamic.tflite: noise " in capsys.readouterr().out
     card = (tmp_path / "tiny" / "MODEL_CARD.md").read_text()
     assert "| model_dynamic.tflite | " in card
-    assert "quantized and their Fourier transform not" in card
+    assert "the convolutions are quantized and the Fourier transform is not" in card
 
 
 def test_what_cannot_be_asked_for(tmp_path, monkeypatch):
@@ -102,5 +102,5 @@ def test_what_cannot_be_asked_for(tmp_path, monkeypatch):
     with pytest.raises(UsageError, match="received 'int4'; try 'dynamic'"):
         export(tiny_run(), tmp_path, variants=["int4"])
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UsageError, match=r"pip install 'keras_audiosr\[quantize\]'"):
+    with pytest.raises(UsageError, match=r"pip install '\.\[quantize\]'"):
         export(tiny_run(), tmp_path, variants=["dynamic"])

@@ -13,12 +13,12 @@ import pytest
 import soundfile
 
 from keras_audiosr import cli
-from keras_audiosr.audio import files
-from keras_audiosr.audio.bandwidth import estimate_cutoff
-from keras_audiosr.audio.loudness import loudness
 from keras_audiosr.errors import AudioFileError, OutputExistsError, PairError, UsageError
+from keras_audiosr.files import audio_files
 from keras_audiosr.listening_page import encode_flac
-from keras_audiosr.report import report
+from keras_audiosr.measures.loudness import loudness
+from keras_audiosr.sound.bandwidth import estimate_cutoff
+from keras_audiosr.stages.report import report
 
 CLIP = Path(__file__).parent / "data" / "loop_tabla"
 # A 16-bit step, and what dither adds to its half.
@@ -43,7 +43,7 @@ def about(page) -> dict:
 def trio(tmp_path):
     """A lossless and a lossy file, and one half way between them."""
     lossless, rate = soundfile.read(f"{CLIP}.flac", dtype="float32", always_2d=True)
-    lossy, _ = files.read(f"{CLIP}.mp3")
+    lossy, _ = audio_files.read(f"{CLIP}.mp3")
     restored = tmp_path / "song.restored.flac"
     soundfile.write(restored, (lossless + lossy[: len(lossless)]) / 2, rate, subtype="PCM_24")
     return {"lossy": f"{CLIP}.mp3", "restored": restored, "lossless": f"{CLIP}.flac"}
@@ -56,8 +56,8 @@ def test_page_is_one_file_that_holds_the_sound(trio):
     assert "{{" not in text
     assert set(re.findall(r'(?:src|href)="(\w+:)', text)) == {"data:"}
     assert "default-src 'none'" in text
-    lossless, _ = files.read(trio["lossless"])
-    lossy, _ = files.read(trio["lossy"])
+    lossless, _ = audio_files.read(trio["lossless"])
+    lossy, _ = audio_files.read(trio["lossy"])
     sounds = embedded(made.path)
     assert list(sounds) == ["lossless", "lossy", "restored"]
     np.testing.assert_array_equal(sounds["lossless"], lossless)
@@ -74,21 +74,49 @@ def test_a_page_made_again_is_the_same_page(trio, tmp_path):
 
 
 def test_figures_are_those_of_evaluate(trio):
-    from keras_audiosr.metrics import measure
+    from keras_audiosr.measures.songs import measure
 
     made = report(**trio, duration=60)
-    lossless, rate = files.read(trio["lossless"])
-    lossy, restored = (files.read(trio[name])[0][: len(lossless)] for name in ("lossy", "restored"))
+    lossless, rate = audio_files.read(trio["lossless"])
+    lossy, restored = (audio_files.read(trio[name])[0][: len(lossless)] for name in ("lossy", "restored"))
     cutoff = estimate_cutoff(lossy, rate)
     peak = np.abs(lossless).max()
-    before, after = measure(lossless / peak, (lossy / peak, restored / peak), rate, cutoff)
-    assert made.metrics == {"lossy": before, "restored": after}
+    found = measure(lossless / peak, {"lossy": lossy / peak, "restored": restored / peak}, rate, cutoff)
+    before, after = found["lossy"], found["restored"]
+    assert made.metrics == found
     assert made.cutoffs["lossy"] == cutoff
     text = made.path.read_text("utf-8")
     assert "Figures</h2>" in text
     assert f'<td>{before["snr"]:.2f}</td><td>{after["snr"]:.2f} <span class="change better">' in text
     # Half of the error is gone: 6.02 dB.
     assert after["snr"] - before["snr"] == pytest.approx(6.02, abs=0.05)
+
+
+def test_several_restored_versions_are_numbered(trio, tmp_path, capsys):
+    lossy, rate = audio_files.read(trio["lossy"])
+    lossless, _ = audio_files.read(trio["lossless"])
+    versions = []
+    for number, share in enumerate((0.25, 0.5, 0.75), 1):
+        versions.append(tmp_path / f"v{number}.flac")
+        soundfile.write(versions[-1], share * lossless + (1 - share) * lossy[: len(lossless)], rate, subtype="PCM_24")
+    made = report(trio["lossy"], versions, trio["lossless"], duration=2)
+    assert made.path == tmp_path / "v1.html"
+    names = ["lossless", "lossy", "restored 1", "restored 2", "restored 3"]
+    assert list(embedded(made.path)) == names
+    assert [signal["file"] for signal in about(made.path)["signals"]][2:] == ["v1.flac", "v2.flac", "v3.flac"]
+    snr = [made.metrics[name]["snr"] for name in names[1:]]
+    assert snr == sorted(snr)
+    text = made.path.read_text("utf-8")
+    assert 'id="rating"' in text
+    assert text.count('<span class="change better">') >= 3
+
+    # A rating test needs a reference, and three versions.
+    made = report(trio["lossy"], versions[:2], trio["lossless"], duration=1, overwrite=True)
+    assert 'id="rating"' not in made.path.read_text("utf-8")
+    arguments = ["report", str(trio["lossy"]), *map(str, versions), "--duration", "1", "--overwrite"]
+    assert cli.main(arguments) == 0
+    assert "needs the lossless original; it is left out; add --lossless" in capsys.readouterr().err
+    assert 'id="rating"' not in made.path.read_text("utf-8")
 
 
 def test_no_figures_without_an_original(trio):
@@ -104,7 +132,7 @@ def test_without_keras_the_page_says_what_is_missing(trio):
         "from keras_audiosr import report\n"
         "made = report(*sys.argv[1:4], duration=1)\n"
         "assert made.metrics is None\n"
-        "assert \"need the Python package keras: pip install 'keras_audiosr[plot]'\" in made.warnings[0]\n"
+        "assert \"need the Python package keras; in the clone run pip install '.[plot]'\" in made.warnings[0]\n"
         "assert 'need the Python package keras' in made.path.read_text('utf-8')"
     )
     arguments = [str(trio[name]) for name in ("lossy", "restored", "lossless")]
@@ -116,7 +144,7 @@ def test_lag_of_the_lossy_file_is_taken_out(trio, tmp_path):
     # As an MP3 without a LAME tag decodes; the restored file carries its lag on.
     straight = embedded(report(**trio, out=tmp_path / "straight.html", start=1, duration=2).path)
     for name in ("lossy", "restored"):
-        audio, rate = files.read(trio[name])
+        audio, rate = audio_files.read(trio[name])
         trio[name] = tmp_path / f"late_{name}.wav"
         soundfile.write(trio[name], np.pad(audio, ((1105, 0), (0, 0))), rate, subtype="FLOAT")
     late = embedded(report(**trio, out=tmp_path / "late.html", start=1, duration=2).path)
@@ -125,7 +153,7 @@ def test_lag_of_the_lossy_file_is_taken_out(trio, tmp_path):
 
 
 def test_levels_are_matched_by_turning_down(trio, tmp_path):
-    audio, rate = files.read(trio["restored"])
+    audio, rate = audio_files.read(trio["restored"])
     trio["restored"] = tmp_path / "quiet.flac"
     soundfile.write(trio["restored"], audio / 4, rate, subtype="PCM_24")
     page = report(**trio, duration=60).path
@@ -141,14 +169,14 @@ def test_levels_are_matched_by_turning_down(trio, tmp_path):
 def test_beyond_full_scale_all_are_scaled_alike(trio, tmp_path):
     loud = {}
     for name in trio:
-        audio, rate = files.read(trio[name])
+        audio, rate = audio_files.read(trio[name])
         loud[name] = tmp_path / f"loud_{name}.wav"
         soundfile.write(loud[name], 4 * audio, rate, subtype="FLOAT")
     sounds = embedded(report(**loud, out=tmp_path / "loud.html").path)
-    peak = max(np.abs(files.read(path)[0]).max() for path in loud.values())
+    peak = max(np.abs(audio_files.read(path)[0]).max() for path in loud.values())
     assert peak > 1.0
     for name, audio in sounds.items():
-        original = files.read(loud[name])[0][: len(audio)]
+        original = audio_files.read(loud[name])[0][: len(audio)]
         np.testing.assert_allclose(audio, original / peak, atol=1.5 * STEP)
 
 
@@ -167,13 +195,13 @@ def test_excerpt_is_the_loudest_unless_asked_for(tmp_path, make_music):
 
 
 def test_other_sample_rates_are_brought_to_the_originals(trio, tmp_path):
-    audio, _ = files.read(trio["restored"], 48000)
+    audio, _ = audio_files.read(trio["restored"], 48000)
     soundfile.write(tmp_path / "at48.flac", audio, 48000, subtype="PCM_24")
     made = report(trio["lossy"], tmp_path / "at48.flac", trio["lossless"])
     assert made.sample_rate == 44100
     assert "48 kHz resampled" in made.path.read_text("utf-8")
     # As it was before it went there and back: 40 dB under the music at the least.
-    before = files.read(trio["restored"])[0]
+    before = audio_files.read(trio["restored"])[0]
     error = embedded(made.path)["restored"] - before
     assert np.square(error).mean() < 1e-4 * np.square(before).mean()
 
@@ -227,10 +255,12 @@ def wave(path, audio, rate=44100):
         (lambda f, m: {"start": 11.0}, UsageError, "within the music"),
         (lambda f, m: {"start": -1.0}, UsageError, "0 s or later"),
         (lambda f, m: {"start": float("nan")}, UsageError, "0 s or later"),
-        (lambda f, m: {"duration": 0.0}, UsageError, "more than 0"),
+        (lambda f, m: {"restored": []}, UsageError, "one to 6 restored versions; received 0"),
+        (lambda f, m: {"restored": ["a.flac"] * 7}, UsageError, "received 7"),
+        (lambda f, m: {"duration": 0.0}, UsageError, "above 0"),
         (lambda f, m: {"duration": 121.0}, UsageError, "at most 120"),
         (lambda f, m: {"out": f / "song.restored.flac", "overwrite": True}, UsageError, "never written to"),
-        (lambda f, m: {"out": f / "there.html"}, OutputExistsError, "not replaced unasked"),
+        (lambda f, m: {"out": f / "there.html"}, OutputExistsError, "not replaced unless asked"),
     ],
 )
 def test_errors_are_one_line_and_leave_nothing(trio, tmp_path, make_music, change, error, words):
@@ -258,11 +288,19 @@ def test_command_line(trio, tmp_path, capsys):
 def test_the_gallery_is_whole_and_small():
     gallery = Path(__file__).parents[1] / "docs" / "gallery"
     index = (gallery / "index.html").read_text("utf-8")
-    pages = set(re.findall(r'href="([^":]+\.html)"', index))
+    pages = set(re.findall(r'href="([^":/]+\.html)"', index))
     assert pages == {path.name for path in gallery.glob("*.html")} - {"index.html"}
     assert (gallery / "LICENSE-freedoom.txt").name in index
-    assert sum(path.stat().st_size for path in gallery.iterdir()) < 9e6
+    assert sum(path.stat().st_size for path in gallery.iterdir()) < 12e6
     for page in pages:
         credit = re.search(r"<header>.*?</header>", (gallery / page).read_text("utf-8"), re.DOTALL)[0]
         assert re.search("CC0|CC BY|public domain|BSD-3-Clause", credit)
         assert len(embedded(gallery / page)) == 3
+        # The index plays the beginning of what the page plays, at the same level.
+        audio = embedded(gallery / page)["restored"] * about(page := gallery / page)["signals"][2]["gain"]
+        heard = soundfile.read(page.with_suffix(".restored.flac"), always_2d=True)[0]
+        assert len(heard) == 3 * 44100
+        np.testing.assert_allclose(heard, audio[: len(heard)], atol=2.5 / 32768)
+        for name in ("lossy", "restored"):
+            assert f'src="{page.stem}.{name}.flac"' in index and f'src="{page.stem}.{name}.webp"' in index
+    assert 'href="../index.html"' in index

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from keras_audiosr.report import report
+from keras_audiosr.stages.report import report
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'keras_audiosr[test]'")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[test]'")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = pytest.mark.skipif(not CHROMIUM, reason="needs Chromium on PATH: apt-get install chromium")
 
@@ -39,6 +39,16 @@ def made(tmp_path_factory, make_music):
     for name, audio in signals.items():
         soundfile.write(folder / f"{name}.wav", audio, RATE, subtype="FLOAT")
     return report(*(folder / f"{name}.wav" for name in ("lossy", "restored", "lossless")), title="A song")
+
+
+@pytest.fixture(scope="module")
+def rated(tmp_path_factory, made):
+    """The page of the same music with three restored versions."""
+    folder, source = tmp_path_factory.mktemp("rated"), made.path.parent
+    for name in ("one", 'two, "loud"', "three"):
+        shutil.copy(source / "restored.wav", folder / f"{name}.wav")
+    versions = [folder / f"{name}.wav" for name in ("one", 'two, "loud"', "three")]
+    return report(source / "lossy.wav", versions, source / "lossless.wav", title="A song, rated")
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +229,7 @@ def test_a_blind_test_from_start_to_file(open_page):
         assert "3.5 % of all tests. You hear a difference between lossless and restored." in verdict
         assert page.locator("#abx-log tbody tr").count() == 8
         page.get_by_role("button", name="Start").click()
-        page.get_by_role("button", name="Break off").click()
+        page.get_by_role("button", name="Stop the test").click()
         assert "no result" in page.inner_text("#abx-verdict")
 
         with page.expect_download() as download:
@@ -260,6 +270,93 @@ def test_a_blind_test_shows_nothing(open_page):
         page.keyboard.press("Shift+A")
         assert "Trial 2" in page.inner_text("#abx-progress")
         assert page.evaluate("blindTest.heard") == "a"
+
+
+RATED = ["hidden reference", "lossy", "restored 1", "restored 2", "restored 3", "anchor 3.5 kHz", "anchor 7 kHz"]
+
+
+def behind(page):
+    """Which sound each number of the rating test is, by what the player plays."""
+    found = []
+    for number in range(len(RATED)):
+        page.click(f"[data-sound='{number}']")
+        assert page.locator("[data-sound][aria-pressed=true]").get_attribute("data-sound") == str(number)
+        index = page.evaluate("player.current")
+        found.append(page.evaluate("(i) => ratingTest.sounds.findIndex(({ index }) => index === i)", index))
+    return found
+
+
+def test_a_rating_test_from_start_to_file(open_page, rated):
+    with open_page(rated.path, **DESK) as page:
+        assert page.locator("#signals button").all_inner_texts() == ["lossless", "lossy", *RATED[2:5]]
+        page.click("#rating-start")
+        wait(page, "player.playing")
+        assert page.evaluate("ratingTest.sounds.map(({ name }) => name)") == RATED
+        scores = {name: 100 - 10 * place for place, name in enumerate(RATED)}
+        for run in range(2):
+            # Nothing tells what is heard, and no other test begins.
+            assert page.locator("#signals button:disabled").count() == 5
+            assert page.locator(".heard").count() == 0
+            assert page.inner_text("#status") == ""
+            assert page.is_disabled("#abx-setup button")
+            page.keyboard.press("1")
+            order = behind(page)
+            assert sorted(order) == list(range(7))
+            assert page.is_disabled("#rating-finish")
+            for number, sound in enumerate(order):
+                page.locator("#rating-rows input").nth(number).fill(str(scores[RATED[sound]]))
+                assert page.is_disabled("#rating-finish") == (number < 6)
+            page.click("#rating-finish")
+            assert "The hidden reference received 100 of 100" in page.inner_text("#rating-verdict")
+            assert page.locator("#rating-scores tbody tr").count() == 7 * (run + 1)
+            page.click("#rating-start")
+        page.click("#rating-stop")
+        assert page.is_enabled("#signals button")
+        assert page.locator("#rating-scores tbody tr").count() == 14
+
+        with page.expect_download() as download:
+            page.click("#rating-save")
+        assert download.value.suggested_filename == "mushra.csv"
+        rows = list(csv.DictReader(io.StringIO(download.value.path().read_bytes().decode(), newline="")))
+        assert [row["sound"] for row in rows] == RATED * 2
+        assert {row["sound"]: int(row["score"]) for row in rows} == scores
+        assert [sorted(int(row["position"]) for row in rows if row["run"] == run) for run in "12"] == [
+            [*range(1, 8)]
+        ] * 2
+        assert {row["file"] for row in rows} == {"lossless.wav", "lossy.wav", "one.wav", 'two, "loud".wav', "three.wav"}
+        assert {row["title"] for row in rows} == {"A song, rated"}
+
+
+def test_the_order_of_a_rating_test_is_drawn_by_chance(open_page, rated):
+    with open_page(rated.path, **DESK) as page:
+        drawn = np.array(page.evaluate("Array.from({ length: 3000 }, () => shuffled(5))"))
+        assert (np.sort(drawn) == np.arange(5)).all()
+        # 600 expected of each sound in each place, standard deviation 22.
+        counts = np.array([np.bincount(places, minlength=5) for places in drawn.T])
+        assert np.abs(counts - 600).max() < 110
+
+
+@pytest.mark.parametrize(("place", "pass_band"), [(0, 3500), (1, 7000)])
+def test_anchors_are_those_of_the_recommendation(open_page, made, rated, place, pass_band):
+    with open_page(rated.path, **DESK) as page:
+        response = np.abs(np.fft.rfft(page.evaluate(f"[...lowPass(ANCHORS[{place}], {RATE})]"), 1 << 16))
+        frequencies = np.fft.rfftfreq(1 << 16, 1 / RATE)
+        level = 20 * np.log10(np.maximum(response, 1e-9))
+        assert np.abs(level[frequencies <= pass_band]).max() < 0.1
+        assert level[frequencies >= pass_band * 4 / 3.5].max() < -25
+        assert level[frequencies >= pass_band * 4.5 / 3.5].max() < -50
+        found = page.evaluate(
+            f"anchor(player.buffers[0], {pass_band}).then((made) => "
+            "[made.length, [0, 1].map((c) => [...made.getChannelData(c).slice(20000, 60000)])])"
+        )
+        lossless = sounds(made)[0]
+        assert found[0] == len(lossless)
+        # In step with the reference: what is left of it below the pass band is its own.
+        heard = np.transpose(found[1])
+        spectrum = np.fft.rfft(lossless, axis=0)
+        spectrum[np.fft.rfftfreq(len(lossless), 1 / RATE) > pass_band * 3.75 / 3.5] = 0
+        expected = np.fft.irfft(spectrum, len(lossless), axis=0)[20000:60000]
+        assert np.square(heard - expected).mean() < 1e-3 * np.square(expected).mean()
 
 
 def shown(page):
@@ -356,7 +453,7 @@ def test_keys(open_page):
         wait(page, "player.playing")
         page.keyboard.press("Space")
         assert not page.evaluate("player.playing")
-        page.get_by_label("Keys are on").uncheck()
+        page.get_by_label("Use these keys").uncheck()
         page.keyboard.press("3")
         assert page.evaluate("player.current") == 1
 
@@ -379,6 +476,15 @@ def test_on_a_phone(open_page, scheme):
         assert (max(map(int, background[4:-1].split(","))) < 80) == (scheme == "dark")
         heights = page.evaluate("[...document.querySelectorAll('button')].map((b) => b.offsetHeight).filter(Boolean)")
         assert min(heights) >= 44
+        # A number with its sign stays on one line, beside a bar that can be seen.
+        wait(page, "document.querySelectorAll('.scale .number').length === 4")
+        numbers = page.evaluate(
+            "[...document.querySelectorAll('.scale .number')].map((n) => n.getClientRects().length)"
+        )
+        assert numbers == [1] * 4
+        tall = "[...document.querySelectorAll('.scale .number')].map((n) => n.offsetHeight)"
+        assert max(page.evaluate(tall)) < 30
+        assert min(page.evaluate("[...document.querySelectorAll('.scale i')].map((bar) => bar.offsetWidth)")) >= 60
         page.tap("#play")
         wait(page, "player.playing && player.position > 0.1")
         page.get_by_role("button", name="lossy").tap()

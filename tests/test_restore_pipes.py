@@ -17,8 +17,8 @@ import pytest
 import soundfile
 from tiny_model import tiny_export
 
-from keras_audiosr.audio.ffmpeg import run_ffmpeg
-from keras_audiosr.restore import restore
+from keras_audiosr.processes.ffmpeg import run_ffmpeg
+from keras_audiosr.stages.restore import restore
 
 
 @pytest.fixture(scope="module")
@@ -103,5 +103,5 @@ def test_bars_on_a_terminal_only(song, tmp_path):
         while part := os.read(terminal, 1 << 16):
             seen += part
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
-    for bar in (b"restore: 100%", b"2/2", b"song.m4a: ", b"other.m4a: ", b"2 restored, 0 failed"):
+    for bar in (b"restore 2/2: 100%", b"song.m4a: ", b"other.m4a: ", b"2 restored, 0 failed"):
         assert bar in seen, seen

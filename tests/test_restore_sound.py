@@ -5,19 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from equivalence import agree
+from levels import true_peak
 from tiny_model import tiny_export
 
-from keras_audiosr.audio.blend import Blend, channel_strengths
-from keras_audiosr.audio.dither import Dither
-from keras_audiosr.audio.ffmpeg import run_ffmpeg
-from keras_audiosr.audio.framing import process_blocks
-from keras_audiosr.audio.limiter import Limiter, true_peak
-from keras_audiosr.audio.resample import RateConverter
-from keras_audiosr.audio.writers import Writer
 from keras_audiosr.errors import UsageError
-from keras_audiosr.restore import restore
+from keras_audiosr.files.writers import Writer
+from keras_audiosr.processes.ffmpeg import run_ffmpeg
 from keras_audiosr.runners import load_runner
+from keras_audiosr.sound.blend import Blend, channel_strengths
+from keras_audiosr.sound.dither import Dither
+from keras_audiosr.sound.framing import process_blocks
+from keras_audiosr.sound.limiter import Limiter
+from keras_audiosr.sound.resample import RateConverter
+from keras_audiosr.stages.restore import restore
 
 
 def restored(tmp_path, audio, sample_rate=44100, suffix=".flac", **options):
@@ -109,9 +109,9 @@ def test_polarity_level_and_image_stay(tmp_path):
     out, _ = restored(tmp_path, song, rate, suffix=".wav", model=None)
     swapped, _ = restored(tmp_path, song[:, ::-1], rate, suffix=".wav", model=None)
     quieter, _ = restored(tmp_path, song / 8, rate, suffix=".wav", model=None)
-    agree(swapped[:, ::-1], out, 2e-7, "left and right swapped")  # an LSB of 24 bits
     assert snr(out, 8 * quieter) > 60
-    # Inverted music comes out inverted, though not bit for bit: the network is no odd function.
+    # The network is an odd function. With left and right swapped the side is inverted, and what comes out is swapped.
+    np.testing.assert_array_equal(out, swapped[:, ::-1])
     for sign in (1, -1):
         out, _ = restored(tmp_path, sign * song, rate, suffix=".wav", model=None)
         assert snr(sign * song, out) > 10
@@ -135,7 +135,6 @@ def test_true_peaks_are_seen_between_samples():
     audio = hot()
     assert np.abs(audio).max() < 0.93
     assert true_peak(audio, 44100) == pytest.approx(1.3, abs=0.01)
-    assert true_peak(audio[:0], 44100) == 0.0
 
 
 @pytest.mark.parametrize("pieces", [1, 3, 997])
@@ -184,7 +183,7 @@ def test_clip_is_explicit(tmp_path):
     with pytest.raises(UsageError, match="only floating point"):
         restore(source, tmp_path / "x.flac", tiny_export(), clip="none")
     (told,) = restore(source, target, tiny_export(), clip="limit", overwrite=True, force=True, **same).restored
-    assert "peaks turned down by up to 4." in told.warnings[0]
+    assert "peaks were turned down by up to 4." in told.warnings[0]
 
 
 def written(audio, bits):

@@ -15,11 +15,11 @@ import pytest
 import soundfile
 from rips import expected_md5, integers, leftovers, write
 
-from keras_audiosr.audio.ffmpeg import run_ffmpeg
-from keras_audiosr.audio.files import read
-from keras_audiosr.datasets.pairs import Track, read_manifest
 from keras_audiosr.errors import AudioFileError, ManifestError, UsageError
-from keras_audiosr.rip import rip
+from keras_audiosr.files.audio_files import read
+from keras_audiosr.processes.ffmpeg import run_ffmpeg
+from keras_audiosr.shelf.manifests import Track, read_manifest
+from keras_audiosr.stages.rip import rip
 
 
 def ffmpeg_md5(path: Path, codec: str) -> str:
@@ -295,9 +295,9 @@ def test_wrong_usage(tmp_path, shelf):
     for error, said, arguments in (
         (UsageError, "must exist", (tmp_path / "none", tmp_path / "out")),
         (UsageError, "SOURCE is a folder", (tmp_path / "song.mp3", tmp_path / "out")),
-        (UsageError, "OUT is a folder", (shelf, tmp_path / "song.mp3")),
+        (UsageError, "OUT must be a folder", (shelf, tmp_path / "song.mp3")),
         (UsageError, "jobs", (shelf, tmp_path / "out", False, 0)),
-        (AudioFileError, "holds none", (tmp_path / "empty", tmp_path / "out")),
+        (AudioFileError, "has none", (tmp_path / "empty", tmp_path / "out")),
         (ManifestError, "manifest", (shelf, tmp_path / "damaged")),
     ):
         with pytest.raises(error, match=said) as caught:
@@ -310,7 +310,7 @@ def test_wrong_usage(tmp_path, shelf):
 def test_memory_stays_flat(tmp_path):
     # Not getrusage: its peak counts the process that was forked, this one.
     program = (
-        "import sys; from keras_audiosr.rip import rip; assert len(rip(*sys.argv[1:]).made) == 1;"
+        "import sys; from keras_audiosr.stages.rip import rip; assert len(rip(*sys.argv[1:]).made) == 1;"
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
     )
     peaks = []
@@ -337,7 +337,8 @@ def test_command_line(tmp_path, shelf, capsys):
 
 def test_no_tensorflow_is_imported():
     program = (
-        "import sys, keras_audiosr.rip; print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras')])"
+        "import sys, keras_audiosr.stages.rip;"
+        "print([m for m in sys.modules if m.split('.')[0] in ('tensorflow', 'keras')])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1]

@@ -14,12 +14,11 @@ import pytest
 import soundfile
 from rips import expected_md5, integers, leftovers, write
 
-from keras_audiosr.datasets.pairs import Track, read_manifest
-from keras_audiosr.datasets.ripping import rip_file
-from keras_audiosr.rip import rip
+from keras_audiosr.shelf.manifests import Track, read_manifest
+from keras_audiosr.shelf.rip_file import rip_file
+from keras_audiosr.stages.rip import rip
 
-# The name keras_audiosr.rip is the function's.
-rip_module = importlib.import_module("keras_audiosr.rip")
+rip_module = importlib.import_module("keras_audiosr.stages.rip")
 
 
 def test_a_second_run_decodes_nothing(shelf, tmp_path, monkeypatch):
@@ -29,8 +28,8 @@ def test_a_second_run_decodes_nothing(shelf, tmp_path, monkeypatch):
     def decode(*_):
         raise AssertionError("decoded")
 
-    monkeypatch.setattr("keras_audiosr.datasets.ripping.inspect", decode)
-    monkeypatch.setattr("keras_audiosr.datasets.ripped.holds", decode)
+    monkeypatch.setattr("keras_audiosr.shelf.rip_file.inspect", decode)
+    monkeypatch.setattr("keras_audiosr.shelf.track_folder.holds", decode)
     second = rip(shelf, tmp_path / "out")
     assert (second.made, sorted(second.kept), second.failed) == ([], first.made, {})
     assert second.tracks == first.tracks
@@ -124,7 +123,7 @@ def test_an_interrupt_keeps_what_is_done(tmp_path, shelf, monkeypatch):
     assert len(report.kept) == 1 and len(report.made) == 3
 
 
-PROGRAM = "import sys; from keras_audiosr.rip import rip; print('go', flush=True); rip(*sys.argv[1:], jobs=2)"
+PROGRAM = "import sys; from keras_audiosr.stages.rip import rip; print('go', flush=True); rip(*sys.argv[1:], jobs=2)"
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])

@@ -6,7 +6,7 @@ import pytest
 import soundfile
 from rips import expected_md5, integers, write
 
-from keras_audiosr.rip import rip
+from keras_audiosr.stages.rip import rip
 
 SECTOR = 588
 SHEET = """PERFORMER "Band"

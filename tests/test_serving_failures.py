@@ -1,6 +1,5 @@
 """Model servers that fail, answer late, or answer something else: each a script in this process."""
 
-import asyncio
 import concurrent.futures
 import http.server
 import json
@@ -22,7 +21,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 from keras_audiosr import cli
 from keras_audiosr.errors import ArtifactError, AudioSRError, ServerError
 from keras_audiosr.runners import load_runner
-from keras_audiosr.runners.serving import AsyncServingRunner, ServingRunner
+from keras_audiosr.runners.serving import ServingRunner
 from keras_audiosr.serving import Server, ServerOptions, ServingClient
 
 
@@ -115,27 +114,11 @@ def test_requests_in_flight_are_bounded_and_carry_the_headers(scripted):
     servicer, url = scripted(seconds=0.02)
     audio = np.random.default_rng(0).uniform(-0.5, 0.5, (20 * WINDOW, 2)).astype(np.float32)
     options = ServerOptions(in_flight=3, headers=(("authorization", "Bearer x"),))
-    np.testing.assert_array_equal(load_runner(Server(url, options)).run(audio), audio)
+    # Mid and side are rounded once on the way.
+    restored = load_runner(Server(url, options)).run(audio)
+    np.testing.assert_allclose(restored, audio, rtol=0, atol=2.0**-23)
     assert servicer.most == 3
     assert servicer.headers["authorization"] == "Bearer x"
-
-
-def test_a_cancelled_task_asks_no_more(scripted):
-    servicer, url = scripted(seconds=0.05)
-    audio = np.ones((300 * WINDOW, 1), np.float32)
-
-    async def cancel():
-        async with AsyncServingRunner(url, ServerOptions(in_flight=2)) as runner:
-            task = asyncio.create_task(runner.run(audio))
-            while servicer.seen < 4:
-                await asyncio.sleep(0.01)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
-
-    asyncio.run(cancel())
-    # One block of 65536 samples ends by itself: 22 windows.
-    assert servicer.seen <= 4 + 22
 
 
 def test_an_interrupted_restore_ends_at_once(scripted, tmp_path):

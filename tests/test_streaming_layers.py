@@ -13,6 +13,10 @@ LENGTH = 700
 FRAMES = {"filters": 4, "frame_length": 64, "hop_length": 16}
 
 
+BANDS = {"num_units": 2, "filters": 4, "num_bands": 4, "mean_frames": 8, "mean_filters": 2}
+BANDS |= {"frame_length": 64, "hop_length": 16}
+
+
 def worst_difference(model, hop_length, latency=None, length=LENGTH, cutoff=1.0):
     """Largest difference between the stream and the whole signal, which has silence around it; and the change made.
 
@@ -61,6 +65,10 @@ NETWORKS = {
     "soon": ("paired_resnet", {"dilation_rates": [1, 2, 4, 8], "lookahead": 3, **FRAMES}, 6 * 16),
     "causal": ("paired_resnet", {"num_units": 2, "lookahead": 0, **FRAMES}, 3 * 16),
     "gate": ("paired_resnet", {"num_units": 2, "gate": True, "first_kernel_size": 1, **FRAMES}, 8 * 16),
+    "on bands": ("paired_resnet_bands", BANDS, None),
+    "on bands, soon": ("paired_resnet_bands", {"lookahead": 1, **BANDS}, 4 * 16),
+    "on bands, by half frames": ("paired_resnet_bands", {**BANDS, "hop_length": 32}, None),
+    "on bands, in a row": ("paired_resnet_bands", {"arrangement": "row", **BANDS}, None),
     "samples": ("paired_resnet", {"num_units": 2, "filters": 4}, 7),
     "drrn": ("drrn", {"filters": 4, "num_units": 2}, None),
     "vdsr": ("vdsr", {"filters": 4, "num_layers": 4}, None),
@@ -89,6 +97,16 @@ def pieces(*layers):
     return awake(keras.Model(lossy, keras.layers.Reshape((-1, 1))(features)))
 
 
+def bands():
+    """Frames of 16 samples as 4 bands of 4 maps."""
+    return keras.layers.Reshape((-1, 4, 4))
+
+
+def frames():
+    """And back."""
+    return keras.layers.Reshape((-1, 16))
+
+
 LAYERS = {
     "convolution": (lambda: [keras.layers.Conv1D(16, 3, padding="same", dilation_rate=2, activation="tanh")], 2),
     "causal": (lambda: [keras.layers.Conv1D(16, 5, padding="causal", use_bias=False)], 0),
@@ -99,6 +117,31 @@ LAYERS = {
     "mean": (lambda: [keras.layers.AveragePooling1D(5, strides=1, padding="same")], 2),
     "maximum": (lambda: [keras.layers.MaxPooling1D(3, strides=1, padding="same")], 1),
     "rows": (lambda: [keras.layers.Dense(16), keras.layers.LeakyReLU(), keras.layers.BatchNormalization()], 0),
+    # rows of 4 bands of 4 maps
+    "bands": (lambda: [bands(), keras.layers.Conv2D(4, (3, 1), padding="same", dilation_rate=(2, 1)), frames()], 2),
+    "beside": (lambda: [bands(), keras.layers.Conv2D(4, (1, 3), padding="same", activation="relu"), frames()], 0),
+    "both": (lambda: [bands(), keras.layers.Conv2D(4, (3, 4), padding="same", use_bias=False), frames()], 1),
+    "every other band": (
+        lambda: [bands(), keras.layers.Conv2D(8, (3, 3), strides=(1, 2), padding="same"), frames()],
+        1,
+    ),
+    "depthwise bands": (
+        lambda: [bands(), keras.layers.DepthwiseConv2D((5, 1), padding="same", dilation_rate=(3, 1)), frames()],
+        6,
+    ),
+    "mean of bands": (
+        lambda: [bands(), keras.layers.AveragePooling2D((9, 1), strides=1, padding="same"), frames()],
+        4,
+    ),
+    "maximum of bands": (
+        lambda: [bands(), keras.layers.MaxPooling2D((3, 1), strides=1, padding="same"), frames()],
+        1,
+    ),
+    "rows of bands": (
+        lambda: [bands(), keras.layers.Dense(4), keras.layers.Permute((1, 3, 2)), keras.layers.Dense(4), frames()],
+        0,
+    ),
+    "frames of bands": (lambda: [keras.layers.Reshape((-1, 2, 4)), keras.layers.Dense(4), frames()], 0),
     # half the frames, then twice as many: what looks ahead waits for whole pairs of frames
     "strides": (lambda: [keras.layers.Conv1D(32, 5, strides=2, padding="same"), SubPixel(2)], 2),
 }
@@ -106,8 +149,8 @@ LAYERS = {
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(name):
-    make, frames = LAYERS[name]
-    difference, change = worst_difference(pieces(*make()), 64, frames * 16)
+    make, ahead = LAYERS[name]
+    difference, change = worst_difference(pieces(*make()), 64, ahead * 16)
     assert change > 1e-2
     assert difference <= 1e-5
 
@@ -140,7 +183,9 @@ def test_the_bundled_network():
         (lambda: keras.layers.GlobalAveragePooling1D(keepdims=True), "is a GlobalAveragePooling1D, which has none"),
         (lambda: keras.layers.Conv1D(16, 3), "has padding='valid'; use 'same' or 'causal'"),
         (lambda: keras.layers.Conv1D(16, 2, strides=4, padding="same"), "leaves no rows out"),
-        (lambda: keras.layers.Reshape((-1, 12)), "a hop that is a multiple of n"),
+        (lambda: keras.layers.Reshape((16,)), "goes from rows to rows"),
+        (lambda: keras.layers.Permute((2, 1)), "leaves time where it is"),
+        (lambda: keras.layers.Reshape((-1, 12)), "a hop that is a multiple of 48"),
     ],
 )
 def test_what_has_no_rule_is_named(layer, message):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from keras_audiosr.threads import side_by_side
+from keras_audiosr.processes.threads import side_by_side
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])

@@ -11,8 +11,9 @@ from conftest import music
 
 from keras_audiosr import train
 from keras_audiosr.datasets import Pair, write_manifest
-from keras_audiosr.errors import AudioSRError, UsageError
-from keras_audiosr.presets import DEFAULT_PRESET, load_preset
+from keras_audiosr.errors import AudioSRError, NewWeightsWarning, UsageError
+from keras_audiosr.losses import build_loss
+from keras_audiosr.presets import load_preset
 
 
 def _write_pairs(folder: Path) -> Path:
@@ -43,7 +44,7 @@ def manifest(tmp_path_factory):
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):
     """The default preset's recipe for a network small enough to train in seconds."""
-    small = load_preset(DEFAULT_PRESET)
+    small = load_preset("paired_resnet_frame_1024_44k")
     small["name"] = "paired_resnet_small"
     small["model"]["config"] = {"filters": 8, "frame_length": 256, "batch_normalization": True}
     small["data"] |= {"window_length": 4096, "batch_size": 8}
@@ -75,7 +76,7 @@ def test_loss_falls_and_the_run_leaves_its_record(unbroken, preset):
     assert json.loads((out / "preset.json").read_text("utf-8"))["name"] == "paired_resnet_small"
     events = sorted(path.parent.name for path in (out / "tensorboard").rglob("events*"))
     assert {"clips", "train", "validation"} <= set(events)
-    assert {"snr", "lsd", "val_snr", "val_lsd"} <= set(result["history"][0])
+    assert {"loss", "val_loss", "val_snr", "val_lsd", "val_band_distance", "val_band_bias"} <= set(result["history"][0])
 
 
 def test_kept_weights_are_the_best_epochs_average(unbroken, manifest):
@@ -87,9 +88,9 @@ def test_kept_weights_are_the_best_epochs_average(unbroken, manifest):
         manifest, split="validation", drop_remainder=True, seed=3, window_length=4096, batch_size=8, min_level=-60.0
     )
     best = min(entry["val_loss"] for entry in result["history"])
-    # As arrays: Keras 3.15 divides by one batch too many when a dataset does not know its length.
     lossy, lossless = next(iter(data))
-    found = model.evaluate(lossy, lossless, batch_size=8, verbose=0, return_dict=True)["loss"]
+    loss = build_loss(json.loads((out / "preset.json").read_text("utf-8"))["training"]["loss"])
+    found = float(np.mean(loss.call(lossless, model(lossy))))
     assert found == pytest.approx(best, abs=1e-4)
 
 
@@ -100,25 +101,53 @@ def test_finished_run_called_again_does_nothing(unbroken, manifest, preset):
     assert (out / "best.keras").read_bytes() == before
 
 
+def test_a_run_that_began_on_left_and_right_does_not_go_on_with_mid_and_side(unbroken, manifest, preset, tmp_path):
+    record = json.loads((unbroken[0] / "run.json").read_text("utf-8"))
+    assert record["arguments"].pop("signals") == "mid and side"
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record), "utf-8")
+    with pytest.raises(UsageError, match='signals was not set and is now "mid and side"; name another folder'):
+        train(preset, manifest, tmp_path / "run", seed=3)
+
+
 def test_a_run_begins_with_the_weights_of_another(unbroken, manifest, preset, tmp_path):
     start = keras.saving.load_model(unbroken[0] / "best.keras").get_weights()
     still = json.loads(preset.read_text("utf-8"))
-    still["training"]["optimizer"] |= {"learning_rate": 1e-30, "final_learning_rate": 1e-31}
     path = tmp_path / "still.json"
-    path.write_text(json.dumps(still), "utf-8")
-    few = {"epochs": 1, "steps_per_epoch": 1}
-    train(path, manifest, tmp_path / "run", initial_weights=unbroken[0], **few)
+    few = {"epochs": 1, "steps_per_epoch": 1, "learning_rate": 1e-30}
+    train(preset, manifest, tmp_path / "run", initial_weights=unbroken[0], **few)
+    rates, its_own = (
+        json.loads(file.read_text("utf-8"))["training"]["optimizer"] for file in (tmp_path / "run/preset.json", preset)
+    )
+    assert rates["learning_rate"] == 1e-30
+    assert rates["final_learning_rate"] / 1e-30 == pytest.approx(
+        its_own["final_learning_rate"] / its_own["learning_rate"]
+    )
     # Moving means of batch normalization move whatever the learning rate is.
     trained = keras.saving.load_model(tmp_path / "run" / "best.keras")
     for variable, before in zip(trained.weights, start, strict=True):
         if variable.trainable:
             np.testing.assert_allclose(variable.numpy(), before, atol=1e-6)
     with pytest.raises(UsageError, match="initial_weights"):
-        train(path, manifest, tmp_path / "run", **few)
+        train(preset, manifest, tmp_path / "run", **few)
+    with pytest.raises(UsageError, match="learning rate must be more than 0"):
+        train(preset, manifest, tmp_path / "other", learning_rate=0.0)
     still["model"]["config"]["filters"] = 12
     path.write_text(json.dumps(still), "utf-8")
     with pytest.raises(UsageError, match="initial weights must fit"):
         train(path, manifest, tmp_path / "other", initial_weights=unbroken[0], **few)
+    assert not (tmp_path / "other").exists(), "a run that was refused leaves its folder free"
+    # Frames of another length change the first and the last convolution only.
+    still["model"]["config"] |= {"filters": 8, "frame_length": 512}
+    path.write_text(json.dumps(still), "utf-8")
+    with pytest.warns(NewWeightsWarning, match="begin anew"):
+        train(path, manifest, tmp_path / "longer", initial_weights=unbroken[0], **few)
+    longer = keras.saving.load_model(tmp_path / "longer" / "best.keras").get_weights()
+    same = [one.shape == two.shape for one, two in zip(longer, start, strict=True)]
+    assert 0 < same.count(False) < len(same) / 2
+    for one, two in zip(longer[1:-1], start[1:-1], strict=True):
+        if one.shape == two.shape and one.ndim > 2:
+            np.testing.assert_allclose(one, two, atol=1e-6)
 
 
 def test_folder_with_other_files_is_refused(manifest, preset, tmp_path):

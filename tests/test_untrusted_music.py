@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from keras_audiosr import cli
-from keras_audiosr.audio import files
-from keras_audiosr.audio.ffmpeg import run_ffmpeg
 from keras_audiosr.errors import AudioFileError
+from keras_audiosr.files import audio_files, headers
+from keras_audiosr.processes.ffmpeg import run_ffmpeg
 
 CLIP = Path(__file__).parent / "data" / "loop_tabla.mp3"
 HLS = "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{}\n#EXT-X-ENDLIST\n"
@@ -83,13 +83,13 @@ def test_a_playlist_named_as_music_reads_nothing(folder, listener, playlist, suf
     song = folder / f"song{suffix}"
     song.write_text(playlist.format(target, port=port))
     with pytest.raises(AudioFileError) as caught:
-        files.probe(song)
+        headers.probe(song)
     assert "\n" not in str(caught.value)
     # What another demuxer's opinion would be does not matter: no sample of the other file comes out.
     with pytest.raises(AudioFileError):
-        files.read(song)
+        audio_files.read(song)
     with pytest.raises(AudioFileError):
-        list(files.read_blocks(song, files.AudioInfo("mp3", "mp3", 44100, 2, 0.0, 0), 65536))
+        list(audio_files.read_blocks(song, headers.AudioInfo("mp3", "mp3", 44100, 2, 0.0, 0), 65536))
     assert not visitors
 
 
@@ -112,10 +112,11 @@ def test_verbs_say_so_in_one_line(folder, listener, capsys):
     ["http://127.0.0.1:{port}/song.mp3", "concat:secret.mp3|secret.mp3", "data:audio/mpeg;base64,AAAA", "pipe:0"],
 )
 def test_a_url_is_a_file_name(folder, listener, name, capsys):
-    """FFmpeg would open them; here they are files, which are not there."""
+    """FFmpeg would open them. Here they are files that are not there, or URLs, which are refused."""
     port, visitors = listener
     assert cli.main(["restore", name.format(port=port)]) == 1
-    assert "does not exist" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "does not exist" in error or "is a URL; download it first" in error
     assert names(folder) == ["secret.mp3", "secret.ts"]
     assert not visitors
 
@@ -124,8 +125,8 @@ def test_a_file_may_be_named_as_a_url(folder):
     """The other way round: a song of that name is read as the file it is."""
     name = "concat:secret.mp3|a b%03d.mp3"
     (folder / name).write_bytes(CLIP.read_bytes())
-    assert files.probe(name).codec == "mp3"
-    assert len(files.read(name)[0]) > 400_000
+    assert headers.probe(name).codec == "mp3"
+    assert len(audio_files.read(name)[0]) > 400_000
 
 
 @pytest.mark.parametrize(
@@ -135,6 +136,6 @@ def test_music_is_still_read(folder, suffix):
     """Every container that is allowed and that this FFmpeg writes; 2 s of it come out."""
     done = run_ffmpeg("-i", "secret.mp3", "-t", "2", "-ar", "48000", f"music.{suffix}")
     assert done.returncode == 0, done.stderr
-    audio, rate = files.read(f"music.{suffix}")
+    audio, rate = audio_files.read(f"music.{suffix}")
     assert rate == 48000
     assert abs(len(audio) / rate - 2) < 0.1

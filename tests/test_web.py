@@ -1,12 +1,13 @@
 """The page that restores music in the browser, in Chromium: the same samples as Python's, and nothing sent anywhere.
 
-Needs Chromium on PATH (Debian: `apt-get install chromium`), the Python package playwright (extra `test`), and LiteRT.js
-from npm, which `tools/web/build.sh` fetches once.
+Needs Chromium on PATH (Debian: `apt-get install chromium`), the Python package playwright (extra `test`), and the
+libraries of the page, which `tools/web/build.sh` fetches from npm once.
 """
 
 import base64
 import contextlib
 import functools
+import hashlib
 import http.server
 import os
 import shutil
@@ -14,6 +15,8 @@ import subprocess
 import threading
 from pathlib import Path
 
+import mutagen.flac
+import mutagen.id3
 import numpy as np
 import pytest
 import soundfile
@@ -23,15 +26,15 @@ from keras_audiosr.codecs.round_trip import encode_file
 from keras_audiosr.codecs.spec import CodecSpec
 from keras_audiosr.runners import load_runner
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install 'keras_audiosr[test]'")
+playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install '.[test]'")
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 ROOT = Path(__file__).parents[1]
-VENDORED = ROOT / "build" / "litert_js" / "package.json"
+VENDORED = ROOT / "build" / "web_libraries" / "litert" / "package.json"
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM, reason="needs Chromium on PATH: apt-get install chromium"),
     pytest.mark.skipif(
         not VENDORED.is_file() or VENDORED.read_text() != (ROOT / "tools/web/package.json").read_text(),
-        reason="needs LiteRT.js, which npm brings: tools/web/build.sh",
+        reason="needs the page's libraries, which npm brings: tools/web/build.sh",
     ),
 ]
 RATE = 44100
@@ -57,7 +60,7 @@ def server(folder):
 def site(tmp_path_factory):
     """The URL of the page as built, with the model that ships."""
     folder = tmp_path_factory.mktemp("site") / "web"
-    bundled = ROOT / "exported_models" / "paired_resnet_frame_44k"
+    bundled = ROOT / "exported_models" / "paired_resnet_bands_44k"
     subprocess.run([ROOT / "tools/web/build.sh", bundled, folder], check=True, stdout=subprocess.DEVNULL)
     with server(folder) as (url, _):
         yield url
@@ -141,16 +144,82 @@ def test_an_mp3_is_restored_to_the_samples_that_python_gives(opened, tmp_path, m
     expected = load_runner().run(lossy, path=tmp_path / "song.mp3")
     assert np.abs(expected - lossy).max() > 0.01
     saved = download(page, "#save-float")
-    assert saved.suggested_filename == "song.restored.wav"
+    assert saved.suggested_filename == "song.restored.float.wav"
     restored, rate = soundfile.read(saved.path(), dtype="float32")
     assert rate == RATE
     assert soundfile.info(saved.path()).subtype == "FLOAT"
     np.testing.assert_allclose(restored, expected, atol=1e-5)
 
     saved = download(page, "#save-24")
+    assert saved.suggested_filename == "song.restored.wav"
     assert soundfile.info(saved.path()).subtype == "PCM_24"
     pcm, _ = soundfile.read(saved.path())
     np.testing.assert_allclose(pcm, np.clip(restored, -1, 1 - 2**-23), atol=0.51 * 2**-23)
+
+
+COVER = b"\xff\xd8\xff\xe0" + bytes(range(256)) * 40 + b"\xff\xd9"
+TAGS = {"TITLE": ["Ein Lied über Bäume"], "ARTIST": ["A = B", "C"], "ALBUM": ["Album"], "DATE": ["1999"]}
+NUMBERS = {"TRACKNUMBER": ["3"], "TRACKTOTAL": ["12"]}
+
+
+def write_tagged(path, audio):
+    """A song of two artists with a cover, in the format of its suffix."""
+    if path.suffix == ".flac":
+        soundfile.write(path, audio, RATE)
+        song = mutagen.flac.FLAC(path)
+        picture = mutagen.flac.Picture()
+        picture.type, picture.mime, picture.desc, picture.data = 4, "image/jpeg", "back", COVER
+        song.add_picture(picture)
+        song.update(TAGS | NUMBERS | {"REPLAYGAIN_TRACK_GAIN": ["-6.00 dB"]})
+    else:
+        soundfile.write(path.with_suffix(".wav"), audio, RATE)
+        encode_file(path.with_suffix(".wav"), path, CodecSpec("mp3", 64))
+        song = mutagen.id3.ID3()
+        for name, frame in (("TITLE", "TIT2"), ("ARTIST", "TPE1"), ("ALBUM", "TALB"), ("DATE", "TDRC")):
+            song.add(getattr(mutagen.id3, frame)(encoding=3, text=TAGS[name]))
+        song.add(mutagen.id3.TRCK(encoding=3, text="3/12"))
+        song.add(mutagen.id3.APIC(encoding=3, mime="image/jpeg", type=4, desc="back", data=COVER))
+    song.save(path)
+
+
+@pytest.mark.parametrize("suffix", [".mp3", ".flac"])
+@pytest.mark.parametrize("channels", [1, 2])
+def test_flac_has_the_samples_and_the_tags(opened, tmp_path, make_music, suffix, channels):
+    page, requests = opened
+    audio = make_music(duration=1.7, channels=channels)  # more than one block, and a part of another
+    write_tagged(tmp_path / f"song{suffix}", audio)
+    put_in(page, tmp_path / f"song{suffix}")
+    assert "keeps the tags of the source (title, artist, album, cover)" in page.inner_text("#tags")
+    before = len(requests)
+    path = tmp_path / "saved.flac"
+    saved = download(page, "#save-flac")
+    assert saved.suggested_filename == "song.restored.flac"
+    saved.save_as(path)
+    assert [url for url in requests[before:] if not url.startswith("blob:")] == []
+    download(page, "#save-24").save_as(tmp_path / "saved.wav")
+    samples_of_wav, _ = soundfile.read(tmp_path / "saved.wav", dtype="int32", always_2d=True)
+    found, rate = soundfile.read(path, dtype="int32", always_2d=True)
+    assert (rate, soundfile.info(path).subtype) == (RATE, "PCM_24")
+    np.testing.assert_array_equal(found, samples_of_wav)
+
+    song = mutagen.flac.FLAC(path)
+    assert (song.info.total_samples, song.info.channels, song.info.bits_per_sample) == (len(found), channels, 24)
+    # The hash of the samples as 24 bits, little-endian.
+    coded = (found >> 8).astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+    assert song.info.md5_signature == int.from_bytes(hashlib.md5(coded).digest(), "big")
+    tags = {name.upper(): values for name, values in dict(song.tags).items()}
+    assert "in a browser" in tags.pop("RESTORED_BY")[0]
+    assert tags == TAGS | NUMBERS
+    [picture] = song.pictures
+    assert (picture.type, picture.mime, picture.desc, picture.data) == (4, "image/jpeg", "back", COVER)
+
+
+def test_a_file_without_tags_says_so(page, tmp_path, make_music):
+    soundfile.write(tmp_path / "song.wav", make_music(duration=0.5), RATE)
+    put_in(page, tmp_path / "song.wav")
+    assert page.inner_text("#tags") == "The source has no tags that can be kept."
+    download(page, "#save-flac").save_as(tmp_path / "saved.flac")
+    assert set(mutagen.flac.FLAC(tmp_path / "saved.flac").tags.keys()) == {"restored_by"}
 
 
 def test_silence_stays_silence_and_windows_leave_no_seam(page, tmp_path, make_music):
@@ -163,6 +232,21 @@ def test_silence_stays_silence_and_windows_leave_no_seam(page, tmp_path, make_mu
     runner = load_runner()
     np.testing.assert_allclose(restored, runner.run(audio), atol=1e-5)
     assert not restored[100_000 + runner.context : 180_000 - runner.context].any()
+
+
+def test_the_stereo_image_stays(page, tmp_path, make_music):
+    runner, audio = load_runner(), make_music(duration=1.0, channels=6)
+    panned, twice = audio[:, :2].copy(), audio[:, [0, 0]]
+    panned[:, 0] = 0.0
+    for song in (panned, twice, audio):
+        soundfile.write(tmp_path / "song.wav", song, RATE, subtype="FLOAT")
+        put_in(page, tmp_path / "song.wav")
+        restored = samples(page, "restored.channels")
+        np.testing.assert_allclose(restored, runner.run(song), atol=1e-5)
+        if song is panned:
+            assert not restored[:, 0].any()
+        elif song is twice:
+            np.testing.assert_array_equal(restored[:, 0], restored[:, 1])
 
 
 @pytest.mark.parametrize("content", [b"", b"no music at all" * 1000], ids=["empty", "text"])
@@ -209,7 +293,8 @@ def test_before_and_after_play_in_step(page, tmp_path, make_music):
     assert not page.evaluate("player.playing")
 
 
-def test_the_browser_keeps_page_and_worker_from_other_hosts(page, tmp_path):
+def test_the_browser_keeps_page_and_worker_from_other_hosts(opened, tmp_path):
+    page, requests = opened
     reach = "(url) => fetch(url).then(() => 'reached', () => 'refused')"
     with server(tmp_path) as (other, asked):
         assert page.evaluate(reach, other) == "refused"
@@ -217,6 +302,8 @@ def test_the_browser_keeps_page_and_worker_from_other_hosts(page, tmp_path):
         for worker in page.workers:
             assert worker.evaluate(reach, other) == "refused"
         assert asked == []
+    # Chromium announces a request that the page's policy then refuses.
+    requests[:] = [url for url in requests if url != other]
 
 
 def test_it_fits_a_phone(page):

@@ -3,16 +3,16 @@
 import argparse
 import hashlib
 import json
-import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from test_pipeline import collect, make_pairs
 
-from keras_audiosr.datasets import build_dataset, read_records, records, write_manifest
+from keras_audiosr.datasets import build_dataset, read_records, shards, write_manifest
 from keras_audiosr.errors import AudioFileError, ManifestError, OutputExistsError, UsageError
-from keras_audiosr.window import add_arguments, run, window
+from keras_audiosr.processes import partial_files
+from keras_audiosr.stages.window import add_arguments, run, window
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +54,9 @@ def test_an_output_is_replaced_only_when_asked(manifest, tmp_path):
     out = tmp_path / "out"
     window(manifest, out)
     with pytest.raises(OutputExistsError, match="--overwrite"):
-        window(manifest, out, 1000)
+        window(manifest, out, window_length=1000)
     assert read_records(out).element_spec[0].shape[1] == 2000
-    window(manifest, out, 1000, overwrite=True)
+    window(manifest, out, window_length=1000, overwrite=True)
     assert read_records(out).element_spec[0].shape[1] == 1000
     assert left_over(tmp_path) == ["out"]
 
@@ -85,12 +85,12 @@ def test_a_failure_leaves_the_old_output_and_nothing_else(manifest, tmp_path, ma
 
 
 def test_what_a_killed_run_left_is_removed_but_a_running_ones_is_not(manifest, tmp_path):
-    dead = tmp_path / ".out.999999999.partial"
-    alive = tmp_path / f".out.{os.getppid()}.partial"
-    dead.mkdir()
-    alive.mkdir()
-    window(manifest, tmp_path / "out")
-    assert left_over(tmp_path) == [alive.name, "out"]
+    """By the locks of the operating system: a process id is used again, and means nothing on a shared disk."""
+    (tmp_path / ".0123456789abcdef.partial").mkdir()
+    with partial_files.partial_folder(tmp_path / "other") as alive:
+        partial_files._swept.clear()
+        window(manifest, tmp_path / "out")
+        assert left_over(tmp_path) == sorted([alive.name, f"{alive.name}.lock", "out"])
 
 
 def test_nothing_to_write_is_an_error(manifest, tmp_path):
@@ -112,7 +112,11 @@ def test_reading_something_else_is_an_error(manifest, tmp_path):
         read_records(tmp_path / "out")
     (tmp_path / "out" / "index.json").write_text('{"format": 99}')
     with pytest.raises(ManifestError, match="format 99"):
-        records.read_index(tmp_path / "out")
+        shards.read_index(tmp_path / "out")
+    # Folders of versions whose windows were of left and right.
+    (tmp_path / "out" / "index.json").write_text('{"format": 1, "shards": []}')
+    with pytest.raises(ManifestError, match=r"format 1, not 2 \(windows of mid and side\); run it again"):
+        read_records(tmp_path / "out")
 
 
 def test_the_command_line(manifest, tmp_path, capsys):

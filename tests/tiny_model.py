@@ -1,17 +1,21 @@
 """A real but tiny trained-model stand-in, exported once for every test file that needs one."""
 
-import functools
 import json
-import tempfile
 from pathlib import Path
 
+from once import once
+
+# What export computes of it: a frame on each side, and how far a sample lies from the edge of its own.
 HOP = 256
 CONTEXT = 512
 WINDOW = 4096
 
 
-def write_run(folder: Path, scale: float = 0.02) -> Path:
-    """A run folder as `train` leaves it: one convolution over frames of 256 samples, added to the input."""
+def write_run(folder: Path, scale: float = 0.02, use_bias: bool = True) -> Path:
+    """A run folder as `train` leaves it: one convolution over frames of 256 samples, added to the input.
+
+    Without a bias it is an odd function: `f(-x) = -f(x)`.
+    """
     import keras
 
     keras.utils.set_random_seed(0)
@@ -19,22 +23,21 @@ def write_run(folder: Path, scale: float = 0.02) -> Path:
     frames = keras.layers.Reshape((-1, HOP))(lossy)
     initializer = keras.initializers.RandomNormal(stddev=scale, seed=0)
     change = keras.layers.Conv1D(
-        HOP, 3, padding="same", activation="tanh", kernel_initializer=initializer, bias_initializer=initializer
-    )(frames)
+        HOP, 3, padding="same", activation="tanh", kernel_initializer=initializer, bias_initializer=initializer,
+        use_bias=use_bias,
+    )(frames)  # fmt: skip
     restored = keras.layers.Reshape((-1, 1), name="restored")(keras.layers.Add()([frames, change]))
     keras.Model(lossy, restored).save(folder / "best.keras")
-    write_records(folder, "tiny", CONTEXT, WINDOW, {})
+    write_records(folder, "tiny", WINDOW, {})
     return folder
 
 
-def write_records(folder: Path, name: str, context: int, window_length: int, model: dict) -> None:
+def write_records(folder: Path, name: str, window_length: int, model: dict) -> None:
     """What `train` leaves beside its checkpoint."""
     preset = {
         "name": name,
         "description": "for tests",
         "sample_rate": 44100,
-        "hop_length": HOP,
-        "context": context,
         "model": model,
         "data": {},
         "training": {},
@@ -46,7 +49,7 @@ def write_records(folder: Path, name: str, context: int, window_length: int, mod
     (folder / "history.json").write_text(json.dumps([{"val_loss": 2.0}, {"val_loss": 1.0}, {"val_loss": 1.5}]))
 
 
-def write_frame_run(folder: Path, context: int = 12 * HOP, **config) -> Path:
+def write_frame_run(folder: Path, **config) -> Path:
     """A run folder with a small frame-rate `paired_resnet` whose head is not zero, as if trained."""
     import keras
     import numpy as np
@@ -62,28 +65,28 @@ def write_frame_run(folder: Path, context: int = 12 * HOP, **config) -> Path:
         head = model.get_layer(name)
         head.set_weights([0.1 * generator.standard_normal(weight.shape) for weight in head.weights])
     model.save(folder / "best.keras")
-    write_records(folder, "tiny_frame", context, 16384, {"architecture": "paired_resnet", "config": config})
+    write_records(folder, "tiny_frame", 16384, {"architecture": "paired_resnet", "config": config})
     return folder
 
 
-@functools.cache
-def tiny_streams() -> Path:
+@once
+def tiny_streams(folder: Path) -> Path:
     """An exported frame-rate model with steps of 512, 1024 and 2048 samples; copy it before changing it."""
-    from keras_audiosr.export import export
+    from keras_audiosr.stages.export import export
 
-    run = write_frame_run(Path(tempfile.mkdtemp(prefix="tiny-frame-run-")))
-    return export(run, tempfile.mkdtemp(prefix="tiny-streams-"), stream=(512, 1024, 2048))
+    (folder / "run").mkdir()
+    return export(write_frame_run(folder / "run"), folder, stream=(512, 1024, 2048))
 
 
-@functools.cache
-def tiny_run() -> Path:
+@once
+def tiny_run(folder: Path) -> Path:
     """The run folder; do not change it."""
-    return write_run(Path(tempfile.mkdtemp(prefix="tiny-run-")))
+    return write_run(folder)
 
 
-@functools.cache
-def tiny_export() -> Path:
+@once
+def tiny_export(folder: Path) -> Path:
     """The exported model; copy it before changing it."""
-    from keras_audiosr.export import export
+    from keras_audiosr.stages.export import export
 
-    return export(tiny_run(), tempfile.mkdtemp(prefix="tiny-export-"))
+    return export(tiny_run(), folder)

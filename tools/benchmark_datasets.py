@@ -25,7 +25,7 @@ import tensorflow as tf
 from keras_audiosr.datasets import build_dataset
 from keras_audiosr.datasets.decode import DECODERS, decode_pair
 from keras_audiosr.datasets.pipeline import _PARALLEL_FILES
-from keras_audiosr.datasets.plan import make_plan
+from keras_audiosr.datasets.plan import make_plan, settings_of
 
 WINDOW_LENGTH = 2000
 BATCH_SIZE = 32
@@ -63,7 +63,7 @@ def main() -> int:
         "codecs": args.codec,
         "decoder": args.decoder,
     }
-    plan = make_plan(args.manifest, **arguments)
+    plan = make_plan(args.manifest, *settings_of(None, None, arguments))
     alone = decode_alone(plan)
     pipeline = build_dataset(args.manifest, gain=(-6.0, 0.0), polarity=True, **arguments)
     runs = {

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_audiosr.audio.ffmpeg import run_ffmpeg
-from keras_audiosr.audio.files import read, write
+from keras_audiosr.files.audio_files import read, write
+from keras_audiosr.processes.ffmpeg import run_ffmpeg
 from keras_audiosr.runners import load_runner
 
 CLIP = Path(__file__).parents[1] / "tests" / "data" / "loop_tabla.flac"

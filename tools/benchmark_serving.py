@@ -20,12 +20,12 @@ from pathlib import Path
 import numpy as np
 
 from keras_audiosr import presets
-from keras_audiosr.audio.files import read
-from keras_audiosr.conversion import SAVED_MODEL
+from keras_audiosr.exporting.conversion import SAVED_MODEL
+from keras_audiosr.files.audio_files import read
 from keras_audiosr.runners import load_runner
 from keras_audiosr.runners.serving import ServingRunner
-from keras_audiosr.serve import bundle
 from keras_audiosr.serving import ServerOptions, ServingClient
+from keras_audiosr.stages.serve import serve
 
 TESTS = Path(__file__).parents[1] / "tests"
 CLIP = TESTS / "data" / "loop_tabla.flac"
@@ -63,7 +63,7 @@ def served(url: str | None, model: str | None):
     from served import running
 
     with tempfile.TemporaryDirectory() as folder:
-        name = bundle(Path(folder) / "bundle", model, trust=True).parent.name
+        name = serve(Path(folder) / "bundle", model, trust=True).parent.name
         with running(Path(folder) / "bundle") as server:
             yield server.url("grpc", name), server.url("http", name)
 

@@ -20,13 +20,13 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_audiosr.audio.bandwidth import estimate_cutoff
-from keras_audiosr.audio.files import atomic_output
 from keras_audiosr.datasets.decode import decode_pair
-from keras_audiosr.datasets.pairs import Pair, read_manifest
-from keras_audiosr.export import FIT
+from keras_audiosr.processes.partial_files import atomic_output
 from keras_audiosr.runners import Runner, load_runner
 from keras_audiosr.runners.streaming import StreamingRunner
+from keras_audiosr.shelf.manifests import Pair, read_manifest
+from keras_audiosr.sound.bandwidth import estimate_cutoff
+from keras_audiosr.stages.export import FIT
 
 # A process of its own, whose highest memory is that of one network: LiteRT does not tell the size of its arena.
 MEMORY = """
@@ -73,7 +73,7 @@ def db(signal: float, noise: float) -> float:
 
 def quality(runners: dict[str, Runner], pairs: list[Pair], folder: Path, visqol: bool) -> dict[str, dict]:
     """Means over the pairs, for `unprocessed` and each runner, the first of which is the reference for noise."""
-    from keras_audiosr.metrics import measure
+    from keras_audiosr.measures.songs import measure, normalize
 
     found: dict[str, dict[str, list]] = {name: {} for name in ("unprocessed", *runners)}
     reference = next(iter(runners))
@@ -83,18 +83,18 @@ def quality(runners: dict[str, Runner], pairs: list[Pair], folder: Path, visqol:
         signals = {"unprocessed": lossy}
         signals |= {name: runner.run(lossy, pair.sample_rate) for name, runner in runners.items()}
         change = float(np.sum((signals[reference] - lossy) ** 2, dtype=np.float64))
-        peak = float(np.abs(lossless).max(initial=0.0)) or 1.0
-        scaled = [signal / peak for signal in (lossless, *signals.values())]
-        rows = measure(scaled[0], scaled[1:], pair.sample_rate, float(estimate_cutoff(lossy, pair.sample_rate)))
-        for (name, signal), row, level in zip(signals.items(), rows, scaled[1:], strict=True):
-            figures = {key: row[key] for key in ("snr", "lsd")}
+        truth, *levels = normalize(lossless, *signals.values())
+        scaled = dict(zip(signals, levels, strict=True))
+        rows = measure(truth, scaled, pair.sample_rate, float(estimate_cutoff(lossy, pair.sample_rate)))
+        for name, signal in signals.items():
+            figures = {key: rows[name][key] for key in ("snr", "lsd")}
             if name not in ("unprocessed", reference):
                 noise = float(np.sum((signal - signals[reference]) ** 2, dtype=np.float64))
                 figures["correction_snr"] = db(change, noise)
             if visqol:
-                from keras_audiosr.visqol import visqol as opinion
+                from keras_audiosr.measures.visqol import visqol as opinion
 
-                figures["visqol"] = opinion(scaled[0], level, pair.sample_rate)
+                figures["visqol"] = opinion(truth, scaled[name], pair.sample_rate)
             for key, value in figures.items():
                 found[name].setdefault(key, []).append(value)
     print(file=sys.stderr)

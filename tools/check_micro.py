@@ -180,9 +180,10 @@ def report(rows: list[dict]) -> str:
     lines = [
         "# Steps on a microcontroller's interpreter",
         "",
-        f"By `python tools/check_micro.py {' '.join(row['file'] for row in rows)}`, tflite-micro"
-        f" {version('tflite-micro')}, on a computer: arena and output are the same on a device, the time is not."
-        " Weights stay in the file, which a device keeps in flash; its RAM holds the arena, and a state a channel.",
+        f"`python tools/check_micro.py {' '.join(row['file'] for row in rows)}` made this page, with tflite-micro"
+        f" {version('tflite-micro')}, on a computer. Arena and output are the same on a device. The time is not. The"
+        " weights stay in the file, which a device keeps in flash. The RAM holds the arena, and one state for each row"
+        " of samples.",
         "",
         "| step | file (kB) | arena (kB) | state (kB) | a step here (ms) | of real time | difference to LiteRT |",
         "|---|---:|---:|---:|---:|---:|---:|",

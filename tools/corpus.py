@@ -12,12 +12,14 @@ from keras_audiosr import encode, rip
 
 
 def link_albums(clips: Path, albums: Path) -> None:
-    """Puts each clip into the folder of its album.
+    """Puts each clip into the folder of its album: its subfolder where it has one, else its own name.
 
     Two excerpts of one composition end in `_0` and `_1`. They belong to one album: splits go by album.
     """
-    for clip in sorted(clips.glob("*.flac")):
-        link = albums / re.sub(r"_[0-9]$", "", clip.stem) / clip.name
+    for clip in sorted(clips.rglob("*.flac")):
+        folder = clip.parent.relative_to(clips)
+        album = re.sub(r"_[0-9]$", "", clip.stem) if folder == Path() else "_".join(folder.parts)
+        link = albums / album / clip.name
         link.parent.mkdir(parents=True, exist_ok=True)
         if not link.exists():
             link.symlink_to(clip.resolve())

@@ -6,6 +6,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
 environment .venv-docs ".[docs]"
-# The theme's notice of its successor is no warning of ours.
+# Turns off the theme's notice about its successor.
 NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --quiet --strict --config-file tools/docs/mkdocs.yml
 echo "build/site/index.html"

@@ -1,7 +1,7 @@
 # To be sourced from the repository's root: makes a virtual environment on a machine that has only Python.
 
 # The extras of the reference environment, which requirements/reference.txt pins (tools/lock.sh).
-REFERENCE_EXTRAS="train tfio visqol beam render test"
+REFERENCE_EXTRAS="train tfio visqol zimtohrli beam render test"
 
 # environment FOLDER [--lock FILE] REQUIREMENT...: installs this checkout (editable) and what else is named, unless it is
 # there. With a lock file, what that pins and nothing else: no file whose SHA-256 it does not hold.
@@ -33,7 +33,7 @@ environment() {
       # What builds it, setuptools, is among what is pinned.
       options=(--no-deps --no-build-isolation)
     fi
-    # setuptools explains editable installations at length to whoever makes one.
+    # setuptools prints a long notice about editable installations.
     PYTHONWARNINGS=ignore "$environment_folder/bin/python" -m pip install -q --disable-pip-version-check \
       "${options[@]}" -e "$1" "${@:2}"
     echo "$stamp" > "$environment_folder/.stamp"

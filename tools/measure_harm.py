@@ -13,11 +13,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_audiosr.audio.ffmpeg import run_ffmpeg
-from keras_audiosr.audio.files import read
 from keras_audiosr.codecs.round_trip import fit_length
-from keras_audiosr.datasets.pairs import Pair, read_manifest
+from keras_audiosr.files.audio_files import read
+from keras_audiosr.processes.ffmpeg import run_ffmpeg
 from keras_audiosr.runners import load_runner
+from keras_audiosr.shelf.manifests import Pair, read_manifest
 
 BITRATES = (None, 320, 256, 192, 128)
 

@@ -18,9 +18,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from keras_audiosr.audio.ffmpeg import run_ffmpeg  # noqa: E402
+from keras_audiosr.processes.ffmpeg import run_ffmpeg  # noqa: E402
 
-# The process says its own peak at its end: not ru_maxrss, which begins at the size of whoever started it.
+# The process reads its own peak from VmHWM, because its own ru_maxrss begins at the size of its parent process.
 CHILD = (
     "import re, resource, sys; from keras_audiosr import cli; code = cli.main(sys.argv[1:]);"
     "print('VmHWM', re.search(r'VmHWM:\\s*(\\d+)', open('/proc/self/status').read())[1],"

@@ -1,23 +1,26 @@
 """Restores one song into demo/, prints figures before and after, and draws the spectra.
 
-Called by quickstart.sh. Without a song it takes the bundled clip, whose lossless original is at hand.
+`quickstart.sh` calls it. Without a song it takes the bundled clip, whose lossless original lies beside it.
 """
 
+import shlex
 import sys
 import time
 from pathlib import Path
 
 from keras_audiosr import restore
-from keras_audiosr.audio.bandwidth import estimate_cutoff
-from keras_audiosr.audio.files import read
 from keras_audiosr.errors import AudioSRError
-from keras_audiosr.figures import spectrum_figure
-from keras_audiosr.metrics import measure
+from keras_audiosr.files.audio_files import read
+from keras_audiosr.measures.figures import spectrum_figure
+from keras_audiosr.measures.songs import measure
+from keras_audiosr.sound.bandwidth import estimate_cutoff
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "tests" / "data" / "loop_tabla.mp3"
-# Seconds of a long song that the figures look at.
+# Seconds of a long song that the figures are computed from.
 EXCERPT = 30
+# The environment of quickstart.sh is not activated, so its program has no short name where the user is.
+PROGRAM = ROOT / ".venv" / "bin" / "keras-audiosr"
 
 
 def main(song: Path | None) -> None:
@@ -27,7 +30,9 @@ def main(song: Path | None) -> None:
     started = time.perf_counter()
     report = restore(song, out, overwrite=True)
     if report.skipped:
-        print(report.skipped[0].message)
+        reason = {"lossless": "is lossless", "bitrate": "has a high bitrate", "restored": "was restored before"}
+        print(f"{song.name} {reason[report.skipped[0].reason]}, so there is nothing to restore. To do it nevertheless:")
+        print(f"\n    {shlex.join([str(PROGRAM), 'restore', '--force', str(song), '-o', str(out)])}")
         return
     seconds = time.perf_counter() - started
 
@@ -43,13 +48,15 @@ def main(song: Path | None) -> None:
     print(f"{'sound up to (kHz)':24}{cutoff['lossy'] / 1000:>10.1f}{cutoff['restored'] / 1000:>10.1f}")
     if lossless:
         truth, _ = read(lossless)
-        before, after = measure(truth, list(signals.values()), sample_rate, cutoff["lossy"])
+        found = measure(truth, signals, sample_rate, cutoff["lossy"])
+        before, after = found["lossy"], found["restored"]
         signals = {"lossless": truth, **signals}
         print(f"{'SNR (dB, more is better)':24}{before['snr']:>10.2f}{after['snr']:>10.2f}")
         print(f"{'LSD (less is better)':24}{before['lsd']:>10.2f}{after['lsd']:>10.2f}")
     picture = out.with_suffix(".png")
     spectrum_figure(picture, signals, sample_rate, song.name)
     print(f"\nrestored song     {out}\nspectrum picture  {picture}")
+    print(f"\nMore songs:       {shlex.quote(str(PROGRAM))} restore --help")
 
 
 if __name__ == "__main__":

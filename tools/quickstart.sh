@@ -5,7 +5,9 @@
 set -euo pipefail
 song=""
 if [ $# -gt 1 ]; then
-  echo "tools/quickstart.sh: at most one SONG; received $#; restore more with 'keras-audiosr restore'" >&2
+  program="$(realpath -- "$(dirname "$0")/..")/.venv/bin/keras-audiosr"
+  echo "tools/quickstart.sh: at most one SONG; received $#; run it for one, then restore the others with" \
+    "'$program restore'" >&2
   exit 2
 fi
 [ $# = 0 ] || song="$(realpath -- "$1")"

@@ -31,6 +31,8 @@ from rendering.sources import album_of, corpus_clips, freedoom_scores, music21_s
 from rendering.tracks import Plan, plan_track, render_track
 from tqdm import tqdm
 
+from keras_audiosr.processes.partial_files import atomic_output
+
 RATE = 44100
 
 
@@ -55,10 +57,8 @@ def write_track(albums: Path, seed: int, plan: Plan, can_sample: bool) -> str:
     samples, reason = render_track(seed, plan, can_sample)
     if samples is None:
         return f"{plan.path}: {reason}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.stem}.partial.flac")
-    soundfile.write(partial, samples, RATE, subtype="PCM_16")
-    partial.replace(path)
+    with atomic_output(path) as partial:
+        soundfile.write(partial, samples, RATE, subtype="PCM_16")
     return ""
 
 

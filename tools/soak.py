@@ -65,7 +65,7 @@ class Log:
         self._file.flush()
 
     def add(self, latency: float, done: int, difference: float, late: float = 0.0) -> None:
-        """Takes one step: its seconds, what it got done, its largest difference, and by how much it came too late."""
+        """Takes one step: its seconds, what it did, its largest difference, and by how much it came too late."""
         with self._lock:
             self._latencies.append(latency)
             self._done += done
@@ -93,7 +93,7 @@ class Log:
 
 def stream(folder: Path, minutes: float, speed: float, block: int, model: str | None, interval: float) -> None:
     """Restores a repeated stereo clip block by block for so many minutes."""
-    from keras_audiosr.audio.files import read
+    from keras_audiosr.files.audio_files import read
     from keras_audiosr.runners import load_runner
 
     runner = load_runner(model)
@@ -140,7 +140,7 @@ def serve(folder: Path, requests: int, clients: int, model: str | None, interval
     """Sends so many windows to a model server on this machine, a few at a time."""
     from keras_audiosr.runners import load_runner
     from keras_audiosr.runners.serving import ServingRunner
-    from keras_audiosr.serve import bundle
+    from keras_audiosr.stages.serve import serve
 
     sys.path.insert(0, str(ROOT / "tests"))
     from served import running
@@ -152,7 +152,7 @@ def serve(folder: Path, requests: int, clients: int, model: str | None, interval
     windows = generator.uniform(-0.5, 0.5, (NUM_WINDOWS, 1, local.window_length, 1)).astype(np.float32)
     expected = [local.predict(window) for window in windows]
     with tempfile.TemporaryDirectory() as place:
-        name = bundle(Path(place) / "bundle", path, trust=True).parent.name
+        name = serve(Path(place) / "bundle", path, trust=True).parent.name
         with running(Path(place) / "bundle") as server:
             runner = ServingRunner(server.url("grpc", name))
             about = {"kind": "serve", "model": runner.name, "weights": runner.version, "requests": requests}

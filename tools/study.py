@@ -28,7 +28,7 @@ CLIP = TOOLS.parent / "tests" / "data" / "loop_tabla.flac"
 
 def smoke_corpus(folder: Path) -> Path:
     """Three pieces of the bundled clip to train on, one to measure."""
-    from keras_audiosr.audio.files import read, write
+    from keras_audiosr.files.audio_files import read, write
 
     clip, sample_rate = read(CLIP)
     for part, pieces in (("train", 3), ("dev", 1)):
@@ -40,15 +40,16 @@ def smoke_corpus(folder: Path) -> Path:
     return folder
 
 
-def prepare(corpus: Path, work: Path) -> dict[str, dict[str, Path]]:
-    """corpus name -> part -> manifest."""
+def prepare(corpus: Path, work: Path, needed: set[str]) -> dict[str, dict[str, Path]]:
+    """corpus name -> part -> manifest, of the MP3s and of the low rates that are needed."""
     from corpus import make_pairs
     from study_parts.baselines import LOW_RATES, low_rate_pairs
 
-    manifests: dict[str, dict[str, Path]] = {"mp3@64k": {}, **{name: {} for name in LOW_RATES}}
+    low_rates = {name: factor for name, factor in LOW_RATES.items() if name in needed}
+    manifests: dict[str, dict[str, Path]] = {"mp3@64k": {}, **{name: {} for name in low_rates}}
     for part in ("train", "dev"):
         manifests["mp3@64k"][part] = pairs = make_pairs(corpus / part, work / part, ["mp3@64k"])
-        for name, factor in LOW_RATES.items():
+        for name, factor in low_rates.items():
             manifests[name][part] = low_rate_pairs(pairs, factor, "cubic", work / part / name)
     return manifests
 
@@ -115,11 +116,11 @@ def make(study, names: list[str], args: argparse.Namespace) -> list[str]:
     Returns:
         A line about each row that failed.
     """
-    from study_parts.records import BASELINES, UNPROCESSED, claim, is_trained
+    from study_parts.records import BASELINES, KNOWN, UNPROCESSED, claim, is_trained
     from study_parts.spectra import unprocessed
     from study_parts.summary import write_document
 
-    from keras_audiosr.visqol import require_visqol
+    from keras_audiosr.measures.visqol import require_visqol
 
     records = study.load()
     names = [name for name in names if name not in records]
@@ -130,7 +131,8 @@ def make(study, names: list[str], args: argparse.Namespace) -> list[str]:
         if not study.smoke:
             require_visqol()
         claim(args.work, study.conditions(UNPROCESSED))
-        manifests = prepare(args.corpus, args.work)
+        rows = KNOWN if UNPROCESSED not in records else names
+        manifests = prepare(args.corpus, args.work, {KNOWN[name][0] for name in rows})
         if UNPROCESSED not in records:
             study.save(UNPROCESSED, unprocessed({corpus: parts["dev"] for corpus, parts in manifests.items()}))
         failures = work_off(names, manifests, study, args.work, args.cores, not args.skip_training)

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Makes two environments and passes the tests in both: the reference (TensorFlow 2.16 with tensorflow-io) and
 # the newest TensorFlow without it, beside JAX. Lint, format, types and import direction are checked in the first.
-# Builds the site of docs/, warnings as errors, in a third.
-# Then builds the wheel, installs it in a fourth that has nothing else, and restores a song there; in a fifth, which
-# has only what a player has, it plays one.
+# Builds the site, warnings as errors, in a third, and looks at it in Chromium over http.
+# Then builds the wheel, installs it in a fourth that has nothing else, and restores a song there; checks sdist and wheel
+# as an index would; in a fifth environment, which has only what a player has, it plays a song.
 #
 #   tools/test.sh            everything
 #   tools/test.sh reference  the first environment alone (or: newest, docs, wheel)
@@ -28,6 +28,11 @@ wheel() {
     echo "tools/test.sh: the wheel alone must not bring TensorFlow" >&2
     return 1
   fi
+  # What would be published is complete; it is a wheel made from the sdist, as pip makes it where there is no wheel.
+  "$(command -v python3.11 || command -v python3)" -m venv "$folder/publish"
+  "$folder/publish/bin/python" -m pip install -q --disable-pip-version-check 'build >= 1, < 2' 'twine >= 6, < 8'
+  "$folder/publish/bin/python" -m build --outdir "$folder/dist" "$folder/source" >/dev/null
+  "$folder/publish/bin/python" -m twine check --strict "$folder/dist/"*
   # A player has less still: these three, and the package without what it would bring.
   "$(command -v python3.11 || command -v python3)" -m venv "$folder/player"
   "$folder/player/bin/python" -m pip install -q --disable-pip-version-check numpy soundfile ai-edge-litert
@@ -52,7 +57,11 @@ for leg in $legs; do
   case "$leg" in
     reference) reference_environment .venv-test ;;
     newest) environment .venv-newest ".[train,test]" jax ;;
-    docs) tools/docs.sh; continue ;;
+    docs)
+      if command -v npm >/dev/null; then tools/site.sh; else tools/docs.sh; fi
+      # Chromium is driven from the first environment.
+      if [ -x .venv-test/bin/python ]; then .venv-test/bin/python -m pytest tests/test_site.py; fi
+      continue ;;
     wheel) wheel; continue ;;
     *) echo "tools/test.sh: the leg must be reference, newest, docs or wheel; received '$leg'" >&2; exit 2 ;;
   esac

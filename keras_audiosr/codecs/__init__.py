@@ -1,7 +1,7 @@
-"""Lossy twins of lossless audio: what makes them, how they are read back, how they are aligned."""
+"""Lossy versions ("twins") of lossless audio: encoding them, reading them back and aligning them."""
 
 from .align import Alignment, measure_delay
-from .round_trip import decode_aligned, encode_file, read_twin
+from .round_trip import encode_file
 from .spec import CodecSpec
 
-__all__ = ["Alignment", "CodecSpec", "decode_aligned", "encode_file", "measure_delay", "read_twin"]
+__all__ = ["Alignment", "CodecSpec", "encode_file", "measure_delay"]

@@ -1,4 +1,4 @@
-"""By how many samples a decoded lossy file lags behind its source, or why they are no pair."""
+"""Measures the lag of a decoded lossy file behind its source, or explains why the two are not a pair."""
 
 import dataclasses
 import itertools
@@ -19,28 +19,29 @@ _SPACING, _FEWEST, _MOST = 4.0, 4, 24
 # Below this many samples, or this peak (-80 dBFS), there is nothing to measure.
 _SHORTEST, _SILENCE = 512, 1e-4
 
-# Windows this much quieter than the loudest (40 dB) say nothing.
+# Windows this much quieter than the loudest (40 dB) are ignored.
 _QUIET = 1e-4
 
 # A window disagrees when its own best lag beats the common one by this much correlation.
 _DISAGREES = 0.15
 
-# A window whose best correlation is below this has no lag of its own.
+# A window whose best correlation is below this has no reliable lag of its own.
 _CLEAR = 0.3
 
-# Peaks this near to the highest are compared on the samples as they are, this many of them at most; the lags
-# fit alike when their correlations then differ by no more than codec noise moves them.
+# Peaks within this much of the highest are compared on the unfiltered samples, up to this many of them. Two lags fit
+# equally well when their correlations differ by less than codec noise can change them.
 _NEARLY, _MOST_CANDIDATES, _TIE = 0.02, 8, 0.002
 
-# The lag is refined within this many samples, on segments this long; fewer of them show no coherence.
+# The lag is refined within this many samples, on segments of this length. Coherence needs at least this many segments.
 _REFINED, _SEGMENT, _FEWEST_SEGMENTS = 16, 2048, 16
 
-# Correlation with the source below which it is other music: over all windows, and in any loud one. Codecs
-# at 24 kbit/s stay above 0.6 and, on single drum hits, 0.2.
+# Correlation below which the lossy side counts as other music: over all windows, and in any loud window. Codecs at 24
+# kbit/s stay above 0.6 overall, and above 0.2 on single drum hits.
 _LOWEST_CORRELATION, _LOWEST_IN_WINDOW = 0.4, 0.1
 
-# Samples that may be missing at the end: encoders that drop their last frames, not lost music.
-_MISSING = 4608
+# Samples that may be missing at the end of a lossy file, for `encode` and every reader of a pair: decoders drop the
+# last frames with the encoder's look-ahead. If more is missing, music was lost.
+MISSING_ALLOWED = 4608
 _TRUNCATED = "a twin is as long as its source; {:.2f} s are missing at the end (truncated?); bring a whole file"
 
 
@@ -60,7 +61,7 @@ class Alignment:
 
 
 def _emphasize(audio: np.ndarray) -> np.ndarray:
-    """First difference in float64, one sample shorter: without it the bass alone decides, and its peak is broad."""
+    """First difference in float64, one sample shorter. Without it the bass dominates, and its peak is broad."""
     return np.diff(audio.astype(np.float64), axis=0)
 
 
@@ -117,10 +118,10 @@ def _correlation(lossless: np.ndarray, lossy: np.ndarray) -> float:
 
 
 def _refine(lossless: np.ndarray, lossy: np.ndarray) -> int:
-    """What to add to the lag of roughly aligned windows: the peak after each frequency is weighted by its coherence.
+    """Correction of the lag of roughly aligned windows: the peak after weighting each frequency by its coherence.
 
-    A codec leaves noise where it saves bits. Weighted by gamma^2 / (1 - gamma^2), such frequencies count for
-    nothing; the plain peak they can move by a sample (Knapp & Carter 1976, the Hannan-Thomson processor).
+    A codec leaves noise at the frequencies where it saves bits, and this noise can move the plain peak by a sample. The
+    weight gamma^2 / (1 - gamma^2) suppresses these frequencies (Knapp & Carter 1976, the Hannan-Thomson processor).
 
     Args:
         lossless, lossy: arrays `(windows, time, channels)`.
@@ -137,7 +138,7 @@ def _refine(lossless: np.ndarray, lossy: np.ndarray) -> int:
     powers = np.sum(np.abs(source) ** 2, axis=(0, 2)) * np.sum(np.abs(target) ** 2, axis=(0, 2))
     magnitude = np.maximum(np.abs(cross), 1e-30)
     coherence = np.clip(magnitude**2 / np.maximum(powers, 1e-60), 0.0, 0.999)
-    # Chance alone gives 1 / segments.
+    # Unrelated signals have a coherence of 1 / segments by chance.
     weight = np.where(coherence > 4.0 / len(source), coherence / (1.0 - coherence), 0.0)
     peaks = np.fft.irfft(cross / magnitude * weight, _SEGMENT)
     offsets = np.arange(-_REFINED, _REFINED + 1)
@@ -145,7 +146,7 @@ def _refine(lossless: np.ndarray, lossy: np.ndarray) -> int:
 
 
 def _explain(lags: np.ndarray, starts: np.ndarray, sample_rate: int) -> str:
-    """What a lag that differs between windows looks like."""
+    """Describes how the lag differs between windows."""
     if len(lags) >= 4:
         slope, offset = np.polyfit(starts, lags, 1)
         residual = np.abs(lags - slope * starts - offset).max()
@@ -162,13 +163,14 @@ def _explain(lags: np.ndarray, starts: np.ndarray, sample_rate: int) -> str:
 
 
 def _check_match(lossless: np.ndarray, lossy: np.ndarray, times: np.ndarray, brought: bool) -> float:
-    """Correlation of aligned windows; raises when music, level or channels do not fit.
+    """Returns the correlation of aligned windows; raises when music, level or channels do not match.
 
     Args:
         lossless, lossy: arrays `(windows, time, channels)`, float64.
         times: array `(windows,)`: where the windows begin, in seconds.
-        brought: whether music may have been spliced in. A twin made from these very samples has none, and at
-            32 kbit/s a passage of noise may keep nothing of its waveform (correlation 0.07 in one clip).
+        brought: whether the lossy file came from the user, so that other music may have been spliced in. A file encoded
+            from these samples has none, and at 32 kbit/s a passage of noise may keep nothing of its waveform
+            (correlation 0.07 in one clip).
     """
     energies, lossy_energies = (np.einsum("ijk,ijk->i", audio, audio) for audio in (lossless, lossy))
     products = np.einsum("ijk,ijk->i", lossless, lossy)
@@ -186,7 +188,8 @@ def _check_match(lossless: np.ndarray, lossy: np.ndarray, times: np.ndarray, bro
             f"both sides of a pair are the same recording throughout; near {times[np.argmax(foreign)]:.1f} s"
             " the lossy one holds something else; bring a whole, undamaged file"
         )
-    # A codec that removes and one that adds noise sit on either side of these two ratios.
+    # A codec that removes signal lowers the first ratio, and one that adds noise raises the second; neither crosses
+    # these limits.
     if product > np.sqrt(2) * energy or lossy_energy < product / np.sqrt(2):
         level = 10 * np.log10(lossy_energy / energy)
         raise PairError(
@@ -208,16 +211,17 @@ def measure_delay(
     """Measures the lag of a decoded lossy file, window by window.
 
     Each window (the loudest place in each part of the file) is cross-correlated by FFT over every lag.
-    The mean of the windows' correlations decides, so that periodic passages are settled by the others;
-    then every window must agree with it.
+    The mean of the windows' correlations determines the lag, so that clear passages settle periodic ones. Every window
+    must then agree with it.
 
     Args:
         lossless: array `(time, channels)`.
         lossy: array `(time, channels)` at the same sample rate, of any length.
         sample_rate: Hz.
         max_delay: largest lag in samples, both ways.
-        expected: lag in samples to take where nothing can be measured (silence, fewer than 512 samples) or
-            where others fit no better (periodic music) or lie within 16 samples; without it the first two raise.
+        expected: lag in samples to use where nothing can be measured (silence, fewer than 512 samples), where other
+            lags fit no better (periodic music), or where the best lag is within 16 samples of it. Without it the first
+            two cases raise.
 
     Returns:
         The `Alignment`.
@@ -234,7 +238,7 @@ def measure_delay(
     peak, lossy_peak = (float(np.abs(audio).max(initial=0.0)) for audio in (lossless, lossy))
     if not np.isfinite([peak, lossy_peak]).all():
         broken = "lossy" if np.isfinite(peak) else "lossless"
-        raise PairError(f"samples are finite; the {broken} side has NaN or infinity; mend it where it was made")
+        raise PairError(f"samples are finite; the {broken} side has NaN or infinity; fix it where it was made")
     if len(lossless) < _SHORTEST or max(peak, lossy_peak) < _SILENCE:
         if expected is None:
             raise PairError(
@@ -246,7 +250,7 @@ def measure_delay(
         silent = "lossless" if peak < _SILENCE else "lossy"
         raise PairError(f"both sides of a pair hold sound; the {silent} one is silent; bring the right file")
 
-    if len(lossless) - len(lossy) > _MISSING + max_delay:
+    if len(lossless) - len(lossy) > MISSING_ALLOWED + max_delay:
         raise PairError(_TRUNCATED.format((len(lossless) - len(lossy)) / sample_rate))
 
     window_length = min(_WINDOW_LENGTH, len(lossless))
@@ -288,14 +292,14 @@ def measure_delay(
     scores = np.array([_correlation(windows, cut(around, candidate)) for candidate in candidates])
     alike = np.array(candidates)[scores >= scores.max() - _TIE]
     if expected is not None and np.abs(alike - (expected + max_delay)).min() <= _REFINED:
-        # Containers declare their delay exactly or err by hundreds of samples: what is near it is noise.
+        # A container declares its delay exactly or is wrong by hundreds of samples, so a small difference is noise.
         best, alike = expected + max_delay, alike[:1]
     else:
         best = int(np.clip(alike[0] + _refine(windows, cut(around, alike[0])), 0, 2 * max_delay))
     delay = best - max_delay
     correlation = _check_match(windows, cut(around, best), starts / sample_rate, brought=expected is None)
     missing = len(lossless) - (len(lossy) - delay)
-    if missing > _MISSING:
+    if missing > MISSING_ALLOWED:
         raise PairError(_TRUNCATED.format(missing / sample_rate))
     if len(alike) > 1:
         raise PairError(

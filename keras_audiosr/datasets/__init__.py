@@ -5,13 +5,17 @@ first use (PEP 562).
 """
 
 import importlib
+from typing import Any
 
-from .pairs import SPLITS, Pair, Track, read_manifest, split_albums, split_of, write_manifest
+from ..presets.settings import WindowSettings
+from ..shelf.manifests import SPLITS, Pair, Track, read_manifest, split_albums, split_of, write_manifest
 
 __all__ = [
     "SPLITS",
     "Pair",
+    "ReadSettings",
     "Track",
+    "WindowSettings",
     "build_dataset",
     "build_training_stream",
     "read_manifest",
@@ -21,11 +25,16 @@ __all__ = [
     "write_manifest",
 ]
 
-# Name -> module that imports TensorFlow.
-_LAZY = {"build_dataset": "pipeline", "build_training_stream": "pipeline", "read_records": "records"}
+# Name -> module, imported at its first use: most of them import TensorFlow.
+_LAZY = {
+    "ReadSettings": "plan",
+    "build_dataset": "pipeline",
+    "build_training_stream": "pipeline",
+    "read_records": "shards",
+}
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(f".{_LAZY[name]}", __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,11 +13,16 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ..audio import files
-from ..audio.encoder_gain import encoder_gain
-from ..audio.sound import read_open_sound
+from ..annotations import StrPath
+from ..codecs.align import MISSING_ALLOWED
+from ..codecs.round_trip import fit_length
 from ..errors import AudioFileError, UsageError
-from .pairs import Pair
+from ..files import audio_files, headers
+from ..files.encoder_gain import encoder_gain
+from ..files.libsndfile import read_open_sound
+from ..shelf.manifests import Pair
+from ..sound.layouts import USUAL
+from ..sound.mid_side import layout_pairs, to_mid_side
 
 # soundfile is the default, also where tensorflow-io runs (TensorFlow 2.16 and 2.17): it needs a sixth of the
 # processor time (27 against 163 us for a pair of 2,000 samples, FLAC and MP3). tensorflow-io would leave two
@@ -35,9 +40,6 @@ _TENSORFLOW_IO = {
     ("WAV", "PCM_24"): ("decode_wav", "int32"),
     ("MP3", "MPEG_LAYER_III"): ("decode_mp3", None),
 }
-# A decoder may end a few frames early, having swallowed the encoder's look-ahead; the rest of the
-# file missing is a damaged file. 4096 samples are under 0.1 s at 44.1 kHz.
-_MISSING_ALLOWED = 4096
 
 
 @functools.cache
@@ -71,7 +73,9 @@ def choose_decoder(decoder: str | None) -> str:
     if decoder is None:
         return DECODERS[0]
     if decoder not in DECODERS:
-        raise UsageError(f"decoder must be one of {', '.join(DECODERS)}; got {decoder!r}; leave it out for the default")
+        raise UsageError(
+            f"decoder must be one of {', '.join(DECODERS)}; received {decoder!r}; leave it out for the default"
+        )
     if decoder == "tensorflow-io" and not tensorflow_io_runs():
         raise UsageError(
             "decoder 'tensorflow-io' needs tensorflow-io's native operations; they do not run here"
@@ -98,7 +102,7 @@ def _decode_with_tensorflow_io(path: Path, operation: str, dtype: str | None) ->
     return audio.astype("float32") * np.float32(2.0 ** (1 - 8 * audio.itemsize))
 
 
-def decode(path, sample_rate: int, decoder: str = "soundfile") -> np.ndarray:
+def decode(path: StrPath, sample_rate: int, decoder: str = "soundfile") -> np.ndarray:
     """Decodes a whole file.
 
     Args:
@@ -130,11 +134,11 @@ def decode(path, sample_rate: int, decoder: str = "soundfile") -> np.ndarray:
             raise AudioFileError(
                 f"the files a manifest names must be readable; {path}: {error.strerror}; restore the file"
             ) from error
-    return files.read(path, sample_rate)[0]
+    return audio_files.read(path, sample_rate)[0]
 
 
 def decode_pair(
-    pair: Pair, folder, decoder: str = "soundfile", undo_encoder_gain: bool = False
+    pair: Pair, folder: StrPath, decoder: str = "soundfile", undo_encoder_gain: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decodes both files of a pair, aligned to the sample.
 
@@ -145,35 +149,74 @@ def decode_pair(
         undo_encoder_gain: whether the gain that the lossy file's encoder gave it (`encoder_gain`) is undone.
 
     Returns:
-        `(lossless, lossy)`, each `(pair.length, pair.channels)` float32; the lossy one without its first
-        `pair.delay` samples, cut or padded with zeros (4096 at most) to the length.
+        `(lossless, lossy)`, each `(pair.length, pair.channels)` float32.
 
     Raises:
         AudioFileError: a file is missing, damaged, or not the one the manifest was made from.
     """
-    folder = Path(folder)
-    lossless = decode(folder / pair.lossless, pair.sample_rate, decoder)
+    path = Path(folder) / pair.lossless
+    lossless = decode(path, pair.sample_rate, decoder)
     expected = (pair.length, pair.channels)
     if lossless.shape != expected:
         raise AudioFileError(
-            f"a lossless file has the length and channels of its manifest; {folder / pair.lossless} has"
-            f" {lossless.shape}, the manifest says {expected}; rip it again"
+            f"a lossless file has the length and channels of its manifest; {path} has {lossless.shape}, the manifest"
+            f" says {expected}; rip it again"
         )
-    path = folder / pair.lossy
+    return lossless, decode_twin(pair, folder, decoder, undo_encoder_gain)
+
+
+def decode_mid_side(
+    pair: Pair, folder: StrPath, decoder: str = "soundfile", undo_encoder_gain: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Decodes both files of a pair into the signals that a network restores.
+
+    Kim, Ryu and Jeong (2023) train on the left and on the right channel. Here these are mid and side
+    (`sound.mid_side`), of surround pair by pair as `restore` pairs the lossy file's channels. Every runtime restores
+    mid and side, so a network must have heard them. Encoders also code mid and side wherever this is cheaper (joint
+    stereo), so what a codec does to a side is not found in the left and the right channel. All other channels, and
+    mono, are taken as they are.
+
+    Args:
+        pair, folder, decoder, undo_encoder_gain: as for `decode_pair`.
+
+    Returns:
+        `(lossless, lossy)`, each `(pair.channels, pair.length)` float32, C-contiguous: mid in the place of each left
+        channel and side in the place of each right one.
+
+    Raises:
+        AudioFileError: as `decode_pair`.
+    """
+    both = decode_pair(pair, folder, decoder, undo_encoder_gain)
+    # Of one or two channels the layout is known without a look at the file.
+    layout = "" if pair.channels in USUAL else headers.probe(Path(folder) / pair.lossy).channel_layout
+    places = layout_pairs(pair.channels, layout)
+    # Channels are made rows first, so that sums read memory in order.
+    lossless, lossy = (to_mid_side(np.ascontiguousarray(audio.T).T, places).T for audio in both)
+    return lossless, lossy
+
+
+def decode_twin(pair: Pair, folder: StrPath, decoder: str = "soundfile", undo_encoder_gain: bool = False) -> np.ndarray:
+    """The lossy side of a pair, as `decode_pair` gives it.
+
+    Returns:
+        Array `(pair.length, pair.channels)` float32: the file without its first `pair.delay` samples, cut or
+        padded with zeros (`codecs.align.MISSING_ALLOWED` at most) to the length.
+
+    Raises:
+        AudioFileError: the file is missing, damaged, or not the one the manifest was made from.
+    """
+    path = Path(folder) / pair.lossy
     lossy = decode(path, pair.sample_rate, decoder if pair.decoder == "any" else "ffmpeg")
     if lossy.shape[1] != pair.channels:
         raise AudioFileError(
             f"a lossy twin has its source's channels; {path} has {lossy.shape[1]}, not {pair.channels}; encode it again"
         )
-    if pair.delay < 0:
-        lossy = np.pad(lossy, ((-pair.delay, 0), (0, 0)))
-    lossy = lossy[max(0, pair.delay) :][: pair.length]
-    missing = pair.length - len(lossy)
-    if missing > _MISSING_ALLOWED:
+    present = len(lossy) - pair.delay
+    if pair.length - present > MISSING_ALLOWED:
         raise AudioFileError(
-            f"a lossy twin is as long as its source; {path} decodes to {len(lossy)} of {pair.length} samples, it may be"
+            f"a lossy twin is as long as its source; {path} decodes to {present} of {pair.length} samples, it may be"
             " truncated; encode it again"
         )
     if undo_encoder_gain:
         lossy = lossy / np.float32(encoder_gain(path))
-    return lossless, np.pad(lossy, ((0, missing), (0, 0))) if missing else lossy
+    return fit_length(lossy, pair.delay, pair.length)

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from ..annotations import StrPath
 from ..errors import ManifestError, UsageError
-from .records import parse_examples, read_index
+from ..presets.settings import WindowSettings
+from .shards import parse_examples, read_index
 
 # Shards whose windows are mixed, and samples among which the next window is drawn; in each of the service's workers.
 _SHARDS_IN_FLIGHT = 8
@@ -35,32 +37,39 @@ def _reach(service: str) -> None:
         ) from error
 
 
-def _check(index: dict, windows, manifest, expected: dict) -> None:
+def check_windows(folder: StrPath, manifest: StrPath, windows: WindowSettings, sample_rate: int) -> None:
+    """Makes sure that a folder holds the training windows of a manifest, cut as a preset says.
+
+    Args:
+        folder: what `window` wrote.
+        manifest: path of the pair manifest trained on.
+        windows: a preset's.
+        sample_rate: Hz, the preset's.
+
+    Raises:
+        ManifestError: it does not.
+    """
+    index = read_index(folder)
     if index["manifest_sha256"] != hashlib.sha256(Path(manifest).read_bytes()).hexdigest():
         raise ManifestError(
-            f"windows are those of the manifest trained on; {windows} was written from another than {manifest};"
+            f"windows are those of the manifest trained on; {folder} was written from another than {manifest};"
             " run 'keras-audiosr window' on it"
         )
+    cut = ("window_length", "min_level", "undo_encoder_gain")
+    expected = {name: getattr(windows, name) for name in cut} | {"sample_rate": sample_rate, "split": "train"}
     arguments = {"window_length": index["window_length"], **index["arguments"]}
     wrong = [
         f"{name} {arguments.get(name)}, not {value}" for name, value in expected.items() if arguments.get(name) != value
     ]
     if wrong:
         raise ManifestError(
-            f"windows are cut as the preset says; {windows} has {', '.join(wrong)}; run 'keras-audiosr window' with"
+            f"windows are cut as the preset says; {folder} has {', '.join(wrong)}; run 'keras-audiosr window' with"
             " these values"
         )
 
 
 def build_window_stream(
-    windows,
-    *,
-    batch_size: int,
-    seed: int = 0,
-    initial_epoch: int = 0,
-    gain: tuple[float, float] | None = None,
-    polarity: bool = False,
-    lossless_share: float = 0.0,
+    folder: StrPath, windows: WindowSettings, *, seed: int = 0, initial_epoch: int = 0
 ) -> tf.data.Dataset:
     """The windows of a folder in random order, without end: a TensorFlow graph from beginning to end.
 
@@ -68,17 +77,17 @@ def build_window_stream(
     `initial_epoch` and the shard's turn, whoever reads it; the order in which batches arrive does not.
 
     Args:
-        windows: folder that `window` wrote.
-        batch_size: windows a batch.
+        folder: what `window` wrote.
+        windows: how many are a batch, and how they are varied. What they were cut with is in the folder.
         seed, initial_epoch: another of either gives another order and augmentation.
-        gain, polarity, lossless_share: as for `build_dataset`.
 
     Returns:
         Infinite dataset of `(lossy, lossless)`, float32 tensors `(batch_size, window_length, 1)`.
     """
-    index = read_index(windows)
+    index = read_index(folder)
+    batch_size = windows.batch_size
     # The service's workers may run in other folders.
-    names = tf.constant([str((Path(windows) / shard["name"]).absolute()) for shard in index["shards"]])
+    names = tf.constant([str((Path(folder) / shard["name"]).absolute()) for shard in index["shards"]])
     base = tf.constant([seed, initial_epoch], tf.int64)
 
     def shard(turn: tf.Tensor) -> tf.data.Dataset:
@@ -87,21 +96,21 @@ def build_window_stream(
         keys = tf.random.stateless_uniform([len(index["shards"])], order, minval=None, maxval=None, dtype=tf.int64)
         name = names[tf.argsort(keys, stable=True)[turn % len(index["shards"])]]
 
-        def factor(number: tf.Tensor, record: tf.Tensor):
+        def factor(number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
             scale = tf.ones([])
             window_seed = tf.random.fold_in(seeds, number)
-            if gain is not None:
-                uniform = tf.random.stateless_uniform([], tf.random.fold_in(window_seed, 0), *gain)
+            if windows.gain is not None:
+                uniform = tf.random.stateless_uniform([], tf.random.fold_in(window_seed, 0), *windows.gain)
                 scale *= 10.0 ** (uniform / 20.0)
-            if polarity:
+            if windows.polarity:
                 uniform = tf.random.stateless_uniform([], tf.random.fold_in(window_seed, 1))
                 scale *= tf.where(uniform < 0.5, -1.0, 1.0)
-            whole = tf.random.stateless_uniform([], tf.random.fold_in(window_seed, 2)) < lossless_share
+            whole = tf.random.stateless_uniform([], tf.random.fold_in(window_seed, 2)) < windows.lossless_share
             return record, scale, whole
 
         return tf.data.TFRecordDataset(name, buffer_size=2**20).enumerate().map(factor)
 
-    def parse(records: tf.Tensor, scale: tf.Tensor, whole: tf.Tensor):
+    def parse(records: tf.Tensor, scale: tf.Tensor, whole: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         lossy, lossless = parse_examples(records, index["window_length"])
         lossy = tf.where(whole[:, None, None], lossless, lossy)
         return lossy * scale[:, None, None], lossless * scale[:, None, None]
@@ -115,27 +124,25 @@ def build_window_stream(
 
 def build_served_stream(
     service: str,
-    windows,
-    manifest,
-    *,
-    batch_size: int,
-    window_length: int,
+    folder: StrPath,
+    manifest: StrPath,
+    windows: WindowSettings,
     sample_rate: int,
-    min_level: float | None = None,
-    undo_encoder_gain: bool = False,
+    *,
     job: str | None = None,
-    **arguments,
+    seed: int = 0,
+    initial_epoch: int = 0,
 ) -> tf.data.Dataset:
     """`build_window_stream` of the training split, prepared by the workers of a tf.data service.
 
     Args:
         service: the dispatcher, `grpc://HOST:PORT`.
-        windows: folder that `window --split train` wrote of `manifest`; at this path for the service's workers too.
+        folder: what `window --split train` wrote of `manifest`; at this path for the service's workers too.
         manifest: path of the pair manifest trained on.
-        batch_size: windows a batch.
-        window_length, sample_rate, min_level, undo_encoder_gain: what the windows must have been cut with.
+        windows: a preset's: what they must have been cut with, and how they are varied.
+        sample_rate: Hz, the preset's.
         job: processes that give one name share the batches out among themselves; `None` for all of them here.
-        **arguments: those of `build_window_stream`.
+        seed, initial_epoch: as for `build_window_stream`.
 
     Returns:
         Infinite dataset of `(lossy, lossless)`, float32 tensors `(batch_size, window_length, 1)`, in an
@@ -143,13 +150,11 @@ def build_served_stream(
 
     Raises:
         UsageError: nobody listens at `service`.
-        ManifestError: `windows` are not those of this manifest and these arguments.
+        ManifestError: the windows are not those of this manifest and these settings.
     """
     _reach(service)
-    expected = {"window_length": window_length, "sample_rate": sample_rate, "min_level": min_level, "split": "train"}
-    expected["undo_encoder_gain"] = undo_encoder_gain
-    _check(read_index(windows), windows, manifest, expected)
-    stream = build_window_stream(windows, batch_size=batch_size, **arguments)
+    check_windows(folder, manifest, windows, sample_rate)
+    stream = build_window_stream(folder, windows, seed=seed, initial_epoch=initial_epoch)
     remote = tf.data.experimental.service.distribute(
         processing_mode=tf.data.experimental.service.ShardingPolicy.DYNAMIC, service=service, job_name=job
     )

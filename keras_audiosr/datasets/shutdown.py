@@ -13,7 +13,7 @@ import time
 class _Door:
     """A context around whatever a dataset runs in Python; once closed it ends the dataset instead of letting in."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._closed = False
         self._inside = 0
@@ -28,7 +28,7 @@ class _Door:
                 raise StopIteration
             self._inside += 1
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._inside -= 1
 

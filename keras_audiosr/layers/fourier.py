@@ -12,9 +12,13 @@ Reference: J. W. Cooley and J. W. Tukey, "An Algorithm for the Machine
 Calculation of Complex Fourier Series", Math. Comp. 19 (1965).
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
+
+from ..annotations import Shape, StreamingStep, Tensor
 
 
 def _factors(frame_length: int) -> tuple[int, int]:
@@ -37,13 +41,14 @@ def _check_hop(frame_length: int, hop_length: int) -> None:
 class _Transform(keras.layers.Layer):
     """What analysis and synthesis share: the window, the two small DFT matrices and the twiddle factors."""
 
-    def __init__(self, frame_length: int = 1024, hop_length: int = 256, **kwargs):
+    def __init__(self, frame_length: int = 1024, hop_length: int = 256, folded: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         _check_hop(frame_length, hop_length)
         self.frame_length = frame_length
         self.hop_length = hop_length
         self.rows, self.columns = _factors(frame_length)
         self.overlap = frame_length // hop_length
+        self.folded = folded
         # Sample n = columns * n1 + n2, bin k = k1 + rows * k2 (n1, k1 in rows; n2, k2 in columns).
         n1 = np.arange(self.rows)
         n2 = np.arange(self.columns)
@@ -60,11 +65,16 @@ class _Transform(keras.layers.Layer):
         self._window = np.sin(np.pi * np.arange(frame_length) / frame_length)
         self._alternating = (-1.0) ** np.arange(frame_length)
 
-    def _constant(self, array):
+    def _constant(self, array: np.ndarray) -> Tensor:
         return ops.convert_to_tensor(array.astype("float32"), dtype=self.compute_dtype)
 
-    def get_config(self):
-        return {**super().get_config(), "frame_length": self.frame_length, "hop_length": self.hop_length}
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "frame_length": self.frame_length,
+            "hop_length": self.hop_length,
+            "folded": self.folded,
+        }
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
@@ -80,6 +90,8 @@ class STFT(_Transform):
     Args:
         frame_length: samples a frame, a power of two.
         hop_length: samples from a frame to the next, a divisor of `frame_length`.
+        folded: whether the window and the twiddle factors are multiplied into the first matrix, one for each column.
+            That takes two thirds of the time, and `frame_length * rows` constants: 0.5 MB for 2,048 samples.
 
     Input shape:
         `(batch, time, 1)`; `time` a multiple of `hop_length`.
@@ -89,40 +101,57 @@ class STFT(_Transform):
         `frames = time / hop_length + frame_length / hop_length - 1`.
     """
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
         more = self.overlap - 1
         return self._transform(ops.pad(self._hops(inputs), ((0, 0), (more, more), (0, 0))))
 
-    def stream(self, step, waveform):
+    def stream(self, step: StreamingStep, waveform: Any) -> Any:
         """The same for one hop after the other (`keras_audiosr.streaming`)."""
         hops = step.by_rows(self._hops, step.on_grid(waveform, self.hop_length))
         return step.window(self._transform, hops, self.overlap - 1)
 
-    def _hops(self, waveform):
+    def _hops(self, waveform: Any) -> Tensor:
         return ops.reshape(waveform, (ops.shape(waveform)[0], -1, self.hop_length))
 
-    def _transform(self, hops):
+    def _transform(self, hops: Tensor) -> tuple[Tensor, Tensor]:
         """A frame for every `overlap` hops in a row."""
         more = self.overlap - 1
         pieces = [hops[:, start : (start - more) or None, :] for start in range(self.overlap)]
-        frames = ops.concatenate(pieces, axis=-1) * self._constant(self._window / np.sqrt(self.frame_length))
+        frames = ops.concatenate(pieces, axis=-1)
+        window = self._window / np.sqrt(self.frame_length)
         count = ops.shape(frames)[1]
         rows, columns, half = self.rows, self.columns, self.frame_length // 2
 
-        grid = ops.transpose(ops.reshape(frames, (-1, rows, columns)), (0, 2, 1))
-        inner = ops.matmul(ops.reshape(grid, (-1, rows)), self._constant(self._first))
-        inner = ops.reshape(inner, (-1, columns, 2 * rows))
-        real, imag = inner[..., :rows], inner[..., rows:]
-        cosine, sine = self._constant(self._twiddle.real), self._constant(self._twiddle.imag)
-        turned = ops.concatenate([real * cosine - imag * sine, real * sine + imag * cosine], axis=1)
-        turned = ops.reshape(ops.transpose(turned, (0, 2, 1)), (-1, 2 * columns))
+        if self.folded:
+            turned = self._fold(frames, window)
+            nyquist = ops.matmul(frames, self._constant((window * self._alternating)[:, None]))
+        else:
+            frames = frames * self._constant(window)
+            nyquist = ops.matmul(frames, self._constant(self._alternating[:, None]))
+            grid = ops.transpose(ops.reshape(frames, (-1, rows, columns)), (0, 2, 1))
+            inner = ops.matmul(ops.reshape(grid, (-1, rows)), self._constant(self._first))
+            inner = ops.reshape(inner, (-1, columns, 2 * rows))
+            real, imag = inner[..., :rows], inner[..., rows:]
+            cosine, sine = self._constant(self._twiddle.real), self._constant(self._twiddle.imag)
+            turned = ops.concatenate([real * cosine - imag * sine, real * sine + imag * cosine], axis=1)
+            turned = ops.reshape(ops.transpose(turned, (0, 2, 1)), (-1, 2 * columns))
         outer = ops.matmul(turned, self._constant(self._second))
         bins = ops.transpose(ops.reshape(outer, (-1, rows, columns)), (0, 2, 1))
         bins = ops.reshape(bins, (-1, count, self.frame_length))
-        nyquist = ops.matmul(frames, self._constant(self._alternating[:, None]))
         return bins[..., :half], ops.concatenate([nyquist, bins[..., half + 1 :]], axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def _fold(self, frames: Tensor, window: Tensor) -> Tensor:
+        """The first half of the transform with a matrix for each column, which holds window and twiddle factors."""
+        rows, columns = self.rows, self.columns
+        first = self._first[:, :rows] + 1j * self._first[:, rows:]
+        # (n2, n1, k1)
+        matrices = first * self._twiddle[:, None, :] * window.reshape(rows, columns).T[:, :, None]
+        matrices = np.concatenate([matrices.real, matrices.imag], axis=-1)
+        grid = ops.transpose(ops.reshape(frames, (-1, rows, columns)), (2, 0, 1))
+        turned = ops.reshape(ops.matmul(grid, self._constant(matrices)), (columns, -1, 2, rows))
+        return ops.reshape(ops.transpose(turned, (1, 3, 2, 0)), (-1, 2 * columns))
+
+    def compute_output_shape(self, input_shape: Shape) -> tuple[Shape, ...]:
         batch, time, _ = input_shape
         frames = None if time is None else time // self.hop_length + self.overlap - 1
         shape = (batch, frames, self.frame_length // 2)
@@ -138,6 +167,7 @@ class InverseSTFT(_Transform):
     Args:
         frame_length: samples a frame, a power of two.
         hop_length: samples from a frame to the next, a divisor of `frame_length`.
+        folded: as for `STFT`.
 
     Input shape:
         Two tensors, real and imaginary part, `(batch, frames, frame_length / 2)` each, as `STFT` gives them.
@@ -146,38 +176,50 @@ class InverseSTFT(_Transform):
         `(batch, time, 1)`.
     """
 
-    def call(self, real, imag):
+    def call(self, real: Tensor, imag: Tensor) -> Tensor:
         return self._overlap_add(self._frames(real, imag))
 
-    def stream(self, step, real, imag):
+    def stream(self, step: StreamingStep, real: Any, imag: Any) -> Any:
         """The same for one hop after the other (`keras_audiosr.streaming`)."""
         more = self.overlap - 1
         return step.window(self._overlap_add, step.by_rows(self._frames, real, imag), more, more)
 
-    def _frames(self, real, imag):
+    def _frames(self, real: Tensor, imag: Tensor) -> Tensor:
         """Spectra to windowed frames, `(batch, frames, frame_length)`."""
         rows, columns = self.rows, self.columns
         count = ops.shape(real)[1]
-        nyquist = imag[..., :1]
-        # Half of DC: below, every bin is counted with its mirror image.
-        real = ops.concatenate([0.5 * real[..., :1], real[..., 1:]], axis=-1)
-        imag = ops.concatenate([ops.zeros_like(nyquist), imag[..., 1:]], axis=-1)
-
+        # Below, every bin is counted with its mirror image: DC once too often. Its imaginary part, where Nyquist
+        # lies, has no part in a real signal.
+        ends = ops.concatenate([real[..., :1], imag[..., :1]], axis=-1)
         bins = ops.concatenate([real, imag], axis=-1)
         bins = ops.transpose(ops.reshape(bins, (-1, columns, rows)), (0, 2, 1))
         inner = ops.matmul(ops.reshape(bins, (-1, columns)), self._constant(self._second.T))
+        window = self._window * (2 / (self.overlap * np.sqrt(self.frame_length)))
+        ends_to_frames = np.stack([-window, self._alternating * window])
+        if self.folded:
+            frames = ops.reshape(self._unfold(inner, window), (-1, count, self.frame_length))
+            return frames + ops.matmul(ends, self._constant(ends_to_frames))
         inner = ops.transpose(ops.reshape(inner, (-1, rows, 2 * columns)), (0, 2, 1))
         real, imag = inner[:, :columns, :], inner[:, columns:, :]
         cosine, sine = self._constant(self._twiddle.real), self._constant(self._twiddle.imag)
         turned = ops.concatenate([real * cosine + imag * sine, imag * cosine - real * sine], axis=-1)
         grid = ops.matmul(ops.reshape(turned, (-1, 2 * rows)), self._constant(2 * self._first.T))
         grid = ops.transpose(ops.reshape(grid, (-1, columns, rows)), (0, 2, 1))
-        frames = ops.reshape(grid, (-1, count, self.frame_length))
-        frames = frames + ops.matmul(nyquist, self._constant(self._alternating[None, :]))
-        scale = 2 / (self.overlap * np.sqrt(self.frame_length))
-        return frames * self._constant(self._window * scale)
+        frames = ops.reshape(grid, (-1, count, self.frame_length)) * self._constant(window)
+        return frames + ops.matmul(ends, self._constant(ends_to_frames))
 
-    def _overlap_add(self, frames):
+    def _unfold(self, inner: Tensor, window: Tensor) -> Tensor:
+        """The second half of the inverse with a matrix for each column, which holds twiddle factors and window."""
+        rows, columns = self.rows, self.columns
+        first = self._first[:, :rows] + 1j * self._first[:, rows:]
+        # (n2, k1, n1), of the conjugate
+        matrices = 2 * np.conj(first * self._twiddle[:, :, None]) * window.reshape(rows, columns).T[:, None, :]
+        matrices = np.concatenate([matrices.real, -matrices.imag], axis=1)
+        inner = ops.transpose(ops.reshape(inner, (-1, rows, 2, columns)), (3, 0, 2, 1))
+        grid = ops.matmul(ops.reshape(inner, (columns, -1, 2 * rows)), self._constant(matrices))
+        return ops.transpose(grid, (1, 2, 0))
+
+    def _overlap_add(self, frames: Tensor) -> Tensor:
         """The samples that lie under as many frames as any."""
         more = self.overlap - 1
         output = None
@@ -189,7 +231,7 @@ class InverseSTFT(_Transform):
             output = piece if output is None else output + piece
         return ops.reshape(output, (ops.shape(output)[0], -1, 1))
 
-    def compute_output_shape(self, real_shape, imag_shape):
+    def compute_output_shape(self, real_shape: Shape, imag_shape: Shape) -> Shape:
         batch, frames, _ = real_shape
         time = None if frames is None else (frames - self.overlap + 1) * self.hop_length
         return batch, time, 1

@@ -1,7 +1,11 @@
-"""What DRCN adds to a recursion: weights of its outputs, supervision of each, and the start of its convolution."""
+"""The layers of DRCN's recursion: weighting and supervision of its outputs, and its convolution's initializer."""
+
+from typing import Any
 
 import keras
 from keras import ops
+
+from ..annotations import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
@@ -12,7 +16,7 @@ class SelfConnection(keras.initializers.Initializer):
     CVPR 2016, section 4.2.
     """
 
-    def __call__(self, shape, dtype=None):
+    def __call__(self, shape: Shape, dtype: Any = None) -> Tensor:
         kernel_size, filters_in, filters_out = shape
         tap = ops.one_hot(kernel_size // 2, kernel_size, dtype=dtype or "float32")
         return tap[:, None, None] * ops.eye(filters_in, filters_out, dtype=dtype or "float32")
@@ -43,14 +47,14 @@ class RecursiveSupervision(keras.layers.Layer):
     and Active Learning", NeurIPS 1994, equation 6.
     """
 
-    def __init__(self, supervision: float = 0.0, **kwargs):
+    def __init__(self, supervision: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
         self.supervision = supervision
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         self.logits = self.add_weight(shape=(input_shape[-1],), initializer="zeros", name="logits")
 
-    def call(self, predictions, training=None):
+    def call(self, predictions: Tensor, training: bool | None = None) -> Tensor:
         weights = ops.softmax(self.logits[None])[0]
         mean = ops.sum(predictions * weights, axis=-1, keepdims=True)
         if training and self.supervision:
@@ -58,8 +62,8 @@ class RecursiveSupervision(keras.layers.Layer):
             self.add_loss(self.supervision * ops.mean(disagreement))
         return mean
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], 1)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "supervision": self.supervision}

@@ -1,6 +1,10 @@
 """The residual unit of DRRN, in one dimension."""
 
+from typing import Any
+
 import keras
+
+from ..annotations import Shape, StreamingStep, Tensor
 
 # Share of the old statistics that batch normalization keeps in each step, here and in the models. Keras' 0.99 still
 # remembers how the network began when a run has a few hundred steps; a batch of windows has samples enough.
@@ -41,7 +45,7 @@ class ResidualUnit(keras.layers.Layer):
         batch_normalization: bool = True,
         dilation_rate: int = 1,
         padding: str | tuple[str, str] = "same",
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(**kwargs)
         self.filters = filters
@@ -58,11 +62,11 @@ class ResidualUnit(keras.layers.Layer):
             self.steps.append(keras.layers.ReLU())
             self.steps.append(keras.layers.Conv1D(filters, kernel_size, dilation_rate=dilation, **convolution))
 
-    def build(self, inputs_shape, identity_shape=None):
+    def build(self, inputs_shape: Shape, identity_shape: Shape | None = None) -> None:
         for step in self.steps:
             step.build(inputs_shape)
 
-    def call(self, inputs, identity=None, training=None):
+    def call(self, inputs: Tensor, identity: Tensor | None = None, training: bool | None = None) -> Tensor:
         outputs = inputs
         for step in self.steps:
             if isinstance(step, keras.layers.BatchNormalization):
@@ -71,17 +75,17 @@ class ResidualUnit(keras.layers.Layer):
                 outputs = step(outputs)
         return outputs + (inputs if identity is None else identity)
 
-    def stream(self, step, inputs, identity=None):
+    def stream(self, step: StreamingStep, inputs: Any, identity: Any = None) -> Any:
         """The same for one hop after the other (`keras_audiosr.streaming`)."""
         outputs = inputs
         for layer in self.steps:
             outputs = step.layer(layer, outputs)
         return step.by_rows(keras.ops.add, outputs, inputs if identity is None else identity)
 
-    def compute_output_shape(self, inputs_shape, identity_shape=None):
+    def compute_output_shape(self, inputs_shape: Shape, identity_shape: Shape | None = None) -> Shape:
         return inputs_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -1,11 +1,15 @@
-"""A scattering transform: fixed wavelets, moduli, means."""
+"""A scattering transform: fixed wavelets, followed by moduli and means."""
+
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
 
+from ..annotations import Shape, Tensor
 
-def _wavelets(frequencies, bandwidths, length: int) -> np.ndarray:
+
+def _wavelets(frequencies: np.ndarray, bandwidths: np.ndarray, length: int) -> np.ndarray:
     """Complex Gabor wavelets without a mean, unit gain at their centre: `(length, wavelets)`.
 
     Args:
@@ -53,7 +57,7 @@ class Scattering(keras.layers.Layer):
         kernel_size: int = 256,
         stride: int = 8,
         num_modulations: int = 4,
-        **kwargs,
+        **kwargs: Any,
     ):
         super().__init__(trainable=False, **kwargs)
         self.num_octaves = num_octaves
@@ -71,12 +75,12 @@ class Scattering(keras.layers.Layer):
         modulations = _wavelets(rates, rates / 4, 2 ** (num_modulations + 2))
         self._modulations = np.concatenate([modulations.real, modulations.imag], axis=1)[:, None].astype("float32")
 
-    def _modulus(self, signal, kernel, strides):
+    def _modulus(self, signal: Tensor, kernel: np.ndarray, strides: int) -> Tensor:
         real, imag = ops.split(ops.conv(signal, kernel, strides=strides, padding="same"), 2, axis=-1)
         # The gradient of a square root has no bound at zero.
         return ops.sqrt(ops.square(real) + ops.square(imag) + 1e-12)
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         envelopes = self._modulus(inputs, ops.convert_to_tensor(self._carriers), self.stride)
         steps, wavelets = ops.shape(envelopes)[1], envelopes.shape[-1]
         # Every envelope goes through the same second wavelets: as examples of a batch.
@@ -85,9 +89,9 @@ class Scattering(keras.layers.Layer):
         second = ops.reshape(ops.mean(moved, axis=1), (-1, wavelets * self.num_modulations))
         return ops.concatenate([ops.mean(envelopes, axis=1), second], axis=-1)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape[0], self.num_octaves * self.num_filters * (1 + self.num_modulations)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         names = ("num_octaves", "num_filters", "kernel_size", "stride", "num_modulations")
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}

@@ -1,7 +1,11 @@
-"""The subpixel layer in one dimension: feature maps become samples."""
+"""The subpixel layer in one dimension, which rearranges feature maps into samples."""
+
+from typing import Any
 
 import keras
 from keras import ops
+
+from ..annotations import Shape, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
@@ -24,22 +28,22 @@ class SubPixel(keras.layers.Layer):
     Convolutional Neural Network", CVPR 2016, equation 4.
     """
 
-    def __init__(self, scale: int = 2, **kwargs):
+    def __init__(self, scale: int = 2, **kwargs: Any):
         super().__init__(**kwargs)
         self.scale = scale
 
-    def build(self, input_shape):
+    def build(self, input_shape: Shape) -> None:
         if input_shape[-1] % self.scale:
             raise ValueError(f"feature maps must divide by scale, {self.scale}; received {input_shape[-1]}")
 
-    def call(self, inputs):
+    def call(self, inputs: Tensor) -> Tensor:
         # The batch is the free dimension of the reshape: static lengths stay static for TFLite.
         steps, filters = ops.shape(inputs)[1], inputs.shape[-1]
         return ops.reshape(inputs, (-1, steps * self.scale, filters // self.scale))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, steps, filters = input_shape
         return batch, None if steps is None else steps * self.scale, filters // self.scale
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "scale": self.scale}

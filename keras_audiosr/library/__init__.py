@@ -1,1 +1,1 @@
-"""A music library: which songs there are, where each one goes, what became of it, and who is told."""
+"""The parts of restore: finding songs, planning outputs, restoring songs, and reporting what became of each."""

@@ -1,42 +1,51 @@
-"""Many songs, one after the other or side by side, and the models that restore them."""
+"""Restores many songs, one after the other or several at a time, and opens the models that do it."""
 
 import contextlib
+import dataclasses
 import os
 import queue
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
-from .. import threads
-from ..errors import AudioFileError, AudioSRError, UsageError
-from ..runners import Runner, load_runner
+from ..errors import AudioFileError, AudioSRError, UsageError, cause
+from ..processes import threads
+from ..runners import Runner
+from ..runners.load import RunnerOptions, open_runner
+from ..runners.locate import locate
 from ..serving import Server
-from .outcome import FailedFile, Outcome
+from .others import bring
+from .outcome import FailedFile, Outcome, SkippedFile
 from .plan import Plan, Song
 from .reporter import Progress
 from .settings import Settings
 from .song import restore_song
 
-# A window is too little work for more.
+# A window is too little work for more threads.
 _MOST_THREADS = 4
+_AS_IT_COMES = RunnerOptions()
+# What may go wrong with one file, and does not stop the others.
+_FAILURES = (AudioSRError, OSError, MemoryError)
 
 
 def load_runners(
-    model: str | os.PathLike[str] | Server | Runner | None, count: int = 1, trust: bool = False
+    model: str | os.PathLike[str] | Server | Runner | None, count: int = 1, options: RunnerOptions = _AS_IT_COMES
 ) -> list[Runner]:
-    """Runners for as many threads: one serves a single thread at a time.
+    """Opens a runner for each thread. A runner serves one thread at a time.
 
     Args:
         model: what `load_runner` takes, or a runner.
-        count: number of threads. The cores are shared out among them.
-        trust: as for `load_runner`.
+        count: number of threads, which share the cores equally.
+        options: how the model is opened. Its `num_threads` is replaced by a thread's share of the cores.
 
     Raises:
         ArtifactError: the model is missing or damaged.
-        UsageError: one runner for several threads.
+        UsageError: one runner was given for several threads.
     """
     if not isinstance(model, Runner):
         num_threads = max(1, min(_MOST_THREADS, threads.cores() // count))
-        return [load_runner(model, trust, num_threads) for _ in range(count)]
+        located, options = locate(model), dataclasses.replace(options, num_threads=num_threads)
+        return [open_runner(located, options) for _ in range(count)]
     if count > 1:
         raise UsageError(f"a runner serves one thread; received one and jobs={count}; give the model's name instead")
     return [model]
@@ -47,28 +56,36 @@ def restore_each(
     model: str | os.PathLike[str] | Server | Runner | None,
     settings: Settings,
     jobs: int = 1,
-    trust: bool = False,
+    options: RunnerOptions = _AS_IT_COMES,
+    bars: bool = True,
 ) -> Generator[Outcome, None, None]:
-    """Restores the songs of a plan.
+    """Restores the songs of a plan, and brings others into the output folder where the settings ask for it.
 
     Args:
         plan: from `plan_library`.
         model: what `load_runner` takes, or a runner.
-        settings: how.
+        settings: how songs are restored.
         jobs: songs at a time, one thread each.
-        trust: as for `load_runner`.
+        options: as for `load_runners`.
+        bars: whether progress bars are shown where standard error is a terminal.
 
     Yields:
-        What became of each input as soon as it is known; with `jobs` above 1 in the order they end.
+        What became of each file as soon as it is known. With `jobs` above 1 songs come in the order in which they end.
 
     Raises:
-        UsageError: no input at all, settings that an output format does not have, or `jobs` under 1.
+        UsageError: no input at all, settings that an output format does not have, `others` without an output folder
+            that holds none of the inputs, or `jobs` under 1.
         ArtifactError: the model is missing or damaged.
     """
     if jobs < 1:
         raise UsageError(f"jobs must be 1 or more; received {jobs}; try 1")
     if not plan.songs and not plan.problems:
         raise UsageError("restore needs a file; received none; name one")
+    if settings.others and plan.songs and not plan.takes_others:
+        raise UsageError(
+            f"others need an output folder that holds none of the inputs; received others {settings.others} without"
+            " one; name a folder with -o"
+        )
     for suffix in {song.target.suffix for song in plan.songs}:
         settings.sample_format(suffix)
     yield from (FailedFile(path, error) for path, error in plan.problems)
@@ -76,31 +93,58 @@ def restore_each(
         return
     jobs = min(jobs, len(plan.songs))
 
-    # All are loaded before the work begins, so that a bad model is told at once.
+    # All are loaded before the work begins, so that a bad model is reported at once.
     runners: queue.SimpleQueue[Runner] = queue.SimpleQueue()
-    for runner in load_runners(model, jobs, trust):
+    for runner in load_runners(model, jobs, options):
         runners.put(runner)
     stopped = threading.Event()
-    progress = Progress(len(plan.songs), jobs)
+    progress = Progress({song.source: _size(song.source) for song in plan.songs}, jobs, bars)
 
     def one(song: Song) -> Outcome:
         runner = runners.get()
         try:
             with progress.song(song) as advance:
                 return restore_song(song, runner, settings, stopped, advance)
-        except AudioSRError as error:
-            return FailedFile(song.source, error)
-        except OSError as error:  # such as a name that is too long, or a folder that may not be searched
-            reason = f"input and output must be reachable; {song.source}: {error}; check the path"
-            return FailedFile(song.source, AudioFileError(reason))
-        except MemoryError:
-            reason = f"restoring needs more memory than there is; {song.source} met its end; take fewer --jobs"
-            return FailedFile(song.source, AudioFileError(reason))
+        except _FAILURES as error:
+            return _failed(song.source, error)
         finally:
             runners.put(runner)
 
+    copies = {song.source: song.copy for song in plan.songs}
     outcomes = threads.side_by_side(one, plan.songs, jobs, stopped) if jobs > 1 else map(one, plan.songs)
     with contextlib.closing(progress):
         for outcome in outcomes:
-            progress.finished()
+            progress.finished(outcome)
             yield outcome
+            copy = copies.get(outcome.source)
+            if settings.others and copy and isinstance(outcome, SkippedFile) and outcome.reason != "done":
+                yield from _brought(outcome.source, copy, settings)
+    if settings.others:
+        for image in plan.images:
+            yield from _brought(image.source, image.target, settings)
+
+
+def _brought(source: Path, target: Path, settings: Settings) -> Iterator[Outcome]:
+    try:
+        outcome: Outcome | None = bring(source, target, settings)
+    except _FAILURES as error:
+        outcome = _failed(source, error)
+    if outcome is not None:
+        yield outcome
+
+
+def _failed(source: Path, error: Exception) -> FailedFile:
+    if isinstance(error, AudioSRError):
+        return FailedFile(source, error)
+    if isinstance(error, MemoryError):
+        message = f"restoring needs more memory than there is; it ran out at {source}; use fewer --jobs"
+    else:  # such as a name that is too long, or a folder that may not be searched
+        message = f"input and output must be reachable; {source}: {cause(error)}; check the path"
+    return FailedFile(source, AudioFileError(message))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

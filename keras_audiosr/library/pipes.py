@@ -1,6 +1,6 @@
-"""Standard input and output as files: FFmpeg has to seek in some formats, and so has a FLAC writer.
+"""Files in the place of standard input and output, because FFmpeg and the FLAC writer need to seek.
 
-A pipe gets the whole song or nothing: it is written once the restored file is complete.
+Standard output receives the whole song or nothing: it is written when the restored file is complete.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from ..errors import AudioFileError, UsageError
+from ..errors import AudioFileError, UsageError, cause
 from .plan import RESTORED
 
 # What stands for standard input and output on the command line; a file of that name is `./-`.
@@ -19,20 +19,20 @@ PIPE = "-"
 
 @contextlib.contextmanager
 def spooled(inputs: list[str], out: str | None, suffix: str) -> Iterator[tuple[list[str], str | None]]:
-    """Puts files in the place of `-` among inputs and output; afterwards sends the output on.
+    """Replaces `-` among inputs and output by files, and afterwards writes the output file to standard output.
 
-    `-` alone, without an output, goes to standard output.
+    If `-` is the only input and there is no output, the song goes to standard output.
 
     Args:
         inputs: as on the command line.
         out: as on the command line.
-        suffix: format of what goes to standard output.
+        suffix: format of the song on standard output.
 
     Yields:
         The inputs and the output without `-`.
 
     Raises:
-        UsageError: `-` twice, several inputs for one pipe, or music for a terminal.
+        UsageError: `-` is named twice, there are several inputs for one pipe, or standard output is a terminal.
     """
     if inputs == [PIPE] and out is None:
         out = PIPE
@@ -66,5 +66,5 @@ def _disk(folder: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise AudioFileError(
-            f"a piped song needs room in {folder}; {error}; set TMPDIR to a folder that has it"
+            f"a piped song needs space in {folder}; {cause(error)}; set TMPDIR to a folder with more"
         ) from error

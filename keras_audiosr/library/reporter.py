@@ -1,16 +1,20 @@
-"""What a run says while it goes and at its end: bars on a terminal, a line or a JSON object a song, a summary."""
+"""What a run prints: progress bars on a terminal, a line or a JSON object for each song, and a summary at the end."""
 
 import contextlib
+import dataclasses
 import json
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
-from .outcome import FailedFile, Outcome, PlannedFile, RestoredFile, SkippedFile
+from ..files.formats import MEASUREMENTS
+from .outcome import CopiedFile, FailedFile, Outcome, PlannedFile, RestoredFile, SkippedFile
 from .plan import Song
+from .sizes import in_words
 
 PROGRAM = "keras-audiosr"
 
@@ -18,21 +22,46 @@ PROGRAM = "keras-audiosr"
 class Progress:
     """One bar for all songs and one for the song at work, on a terminal only.
 
+    The bar for all counts bytes of the songs that are restored, so that it has an estimate from the first block on.
+    Songs that are skipped or fail cost next to no time, and are taken off its length.
+
     Args:
-        songs: number of songs; a single one needs no bar for all.
-        jobs: songs at a time; with several there is no bar for one.
+        sizes: bytes of each song, by its path. A single song needs no bar for all.
+        jobs: songs at a time; with several there are no bars for single songs.
+        bars: whether there are bars at all.
     """
 
-    def __init__(self, songs: int, jobs: int):
+    def __init__(self, sizes: dict[Path, int], jobs: int, bars: bool = True):
         from tqdm import tqdm
 
         self._tqdm = tqdm
-        self._one = jobs == 1
-        self._all = tqdm(desc="restore", total=songs, unit="file", disable=None if songs > 1 else True)
+        self._sizes = sizes
+        self._one = bars and jobs == 1
+        self._done: dict[Path, float] = {}
+        self._files = 0
+        self._changing = threading.Lock()
+        self._all = tqdm(
+            desc=self._description(),
+            total=sum(sizes.values()),
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
+            smoothing=0.05,
+            disable=None if bars and len(sizes) > 1 else True,
+        )
 
-    def finished(self) -> None:
-        """One more song has been dealt with."""
-        self._all.update()
+    def _description(self) -> str:
+        return f"restore {self._files}/{len(self._sizes)}"
+
+    def finished(self, outcome: Outcome) -> None:
+        """Counts a song, whatever became of it."""
+        with self._changing:
+            self._files += 1
+            size, done = self._sizes.get(outcome.source, 0), self._done.pop(outcome.source, 0.0)
+            if isinstance(outcome, RestoredFile):
+                self._all.update(size - done)
+            else:
+                self._all.total -= size
+                self._all.update(-done)
+            self._all.set_description_str(self._description())
 
     def close(self) -> None:
         """Takes the bar away."""
@@ -51,70 +80,140 @@ class Progress:
         def advance(seconds: float, total: float) -> None:
             bar.total = total or None
             bar.update(seconds)
+            with self._changing:
+                done = self._done.get(song.source, 0.0)
+                size = self._sizes[song.source]
+                step = min(size * seconds / total, size - done) if total else 0.0
+                self._done[song.source] = done + step
+                self._all.update(step)
 
         with bar:
             yield advance
 
 
 class Reporter:
-    """Prints what became of each song as it is known, then a summary.
+    """Prints what became of each file as soon as it is known, then a summary.
 
-    Lines for people: restored, planned and skipped songs on standard output, errors and warnings on standard error.
-    With `json_lines` everything is one JSON object a line on standard output.
+    Lines for people: restored, planned, copied and skipped files on standard output, errors and warnings on standard
+    error. With `json_lines` everything is one JSON object a line on standard output.
 
     Args:
         json_lines: whether lines are JSON.
         several: whether there is a summary.
-        piped: whether standard output carries music; then all lines go to standard error.
+        piped: whether standard output carries music. Then all lines go to standard error.
         names: what files that stand in for pipes are called instead of their paths.
+        quiet: whether only errors and warnings are printed.
+        verbose: whether a restored song has more lines: what it was, and what restored it with which settings.
     """
 
-    def __init__(self, json_lines: bool, several: bool, piped: bool, names: dict[str, str] | None = None):
+    def __init__(
+        self,
+        json_lines: bool,
+        several: bool,
+        piped: bool,
+        names: dict[str, str] | None = None,
+        quiet: bool = False,
+        verbose: bool = False,
+    ):
         self._json = json_lines
         self._several = several
         self._names = names or {}
+        self._quiet = quiet
+        self._verbose = verbose
         self._out: TextIO = sys.stderr if piped else sys.stdout
         self._counts: Counter[str] = Counter()
+        self._work: Counter[str] = Counter()
         self._reasons: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+        self._failures: list[str] = []
+        self._said_since_failure = False
         self._duration = 0.0
+        self._size = 0
         self._started = time.perf_counter()
 
     def say(self, outcome: Outcome) -> None:
-        """Tells what became of one song."""
+        """Says what became of one file."""
+        self._count(outcome)
+        if self._json:
+            self._line(json.dumps(_event(outcome)), self._out)
+        elif isinstance(outcome, FailedFile):
+            self._failures.append(str(outcome.error))
+            self._line(f"{PROGRAM}: error: {outcome.error}", sys.stderr)
+        else:
+            self._said_since_failure = self._said_since_failure or bool(self._failures)
+            if not self._quiet:
+                for line in self._lines(outcome):
+                    self._line(line, self._out)
+            if isinstance(outcome, RestoredFile):
+                self._warn(outcome)
+
+    def _count(self, outcome: Outcome) -> None:
         self._counts[_EVENTS[type(outcome)]] += 1
+        if isinstance(outcome, PlannedFile):
+            self._work[outcome.work] += 1
         if isinstance(outcome, SkippedFile):
             self._reasons[outcome.reason] += 1
         if isinstance(outcome, RestoredFile):
             self._duration += outcome.duration
-        if self._json:
-            self._line(json.dumps(_event(outcome)), self._out)
-        elif isinstance(outcome, RestoredFile):
-            speed = outcome.duration / max(outcome.elapsed, 1e-9)
-            self._line(f"{outcome.target}  {outcome.duration:.1f} s  {speed:.0f}x real time", self._out)
-            for warning in outcome.warnings:
-                self._line(f"{PROGRAM}: warning: {warning}", sys.stderr)
-        elif isinstance(outcome, SkippedFile):
-            self._line(f"skipped: {outcome.message}", self._out)
+            self._left_out.update({part.what for part in outcome.left_out})
+        if isinstance(outcome, RestoredFile | PlannedFile):
+            self._size += outcome.size
+
+    def _lines(self, outcome: RestoredFile | SkippedFile | CopiedFile | PlannedFile) -> Iterator[str]:
+        if isinstance(outcome, SkippedFile):
+            yield f"skipped: {outcome.message}"
+        elif isinstance(outcome, CopiedFile):
+            yield f"{outcome.target}  unchanged, {in_words(outcome.size)}"
         elif isinstance(outcome, PlannedFile):
-            self._line(f"would restore {outcome.source} to {outcome.target}", self._out)
+            about = "about " if outcome.work == "restore" else ""
+            size = f" ({about}{in_words(outcome.size)})" if outcome.size else ""
+            yield f"would {outcome.work} {outcome.source} to {outcome.target}{size}"
         else:
-            self._line(f"{PROGRAM}: error: {outcome.error}", sys.stderr)
+            speed = outcome.duration / max(outcome.elapsed, 1e-9)
+            size = in_words(outcome.size)
+            without = "".join(f"  without {part.detail}" for part in outcome.left_out if not part.is_loss)
+            yield f"{outcome.target}  {outcome.duration:.1f} s  {size}  {speed:.0f}x real time{without}"
+            if self._verbose:
+                yield f"  from {outcome.source}: {outcome.coding}"
+                yield f"  with {', '.join(f'{key} {value}' for key, value in outcome.record.items())}"
+
+    def _warn(self, outcome: RestoredFile) -> None:
+        for warning in outcome.warnings:
+            self._line(f"{PROGRAM}: warning: {warning}", sys.stderr)
+        details = "; ".join(part.detail for part in outcome.left_out if part.is_loss)
+        if details:
+            self._line(f"{PROGRAM}: warning: left out of {outcome.target}: {details}", sys.stderr)
 
     def summary(self) -> None:
-        """Tells how many songs there were of each kind, if there were several."""
+        """Says how many files there were of each kind, if there were several songs, and lists failures once more."""
         elapsed = time.perf_counter() - self._started
-        counts = self._counts
         if self._json:
-            event = {"event": "summary", **{name: counts[name] for name in _EVENTS.values()}}
+            event = {"event": "summary", **{name: self._counts[name] for name in _EVENTS.values()}}
             event["reasons"] = {reason: self._reasons[reason] for reason in _SKIPPED}
-            event |= {"duration": round(self._duration, 3), "elapsed": round(elapsed, 3)}
+            event["left_out"] = dict(sorted(self._left_out.items()))
+            event |= {"duration": round(self._duration, 3), "elapsed": round(elapsed, 3), "size": self._size}
             self._line(json.dumps(event), self._out)
-        elif self._several:
-            parts = [f"{counts['planned']} to restore" if counts["planned"] else f"{counts['restored']} restored"]
-            parts += [f"{self._reasons[reason]} {words}" for reason, words in _SKIPPED.items() if self._reasons[reason]]
-            parts.append(f"{counts['failed']} failed")
-            speed = f"; {self._duration / 60:.1f} min of music in {elapsed:.1f} s" if self._duration else ""
-            self._line(", ".join(parts) + speed, self._out)
+        elif self._several and not self._quiet:
+            if self._said_since_failure:
+                self._line(f"{PROGRAM}: {len(self._failures)} failed:", sys.stderr)
+                for failure in self._failures:
+                    self._line(f"  {failure}", sys.stderr)
+            self._line(self._totals(elapsed), self._out)
+
+    def _totals(self, elapsed: float) -> str:
+        counts = self._counts
+        parts = [f"{self._work['restore']} to restore" if counts["planned"] else f"{counts['restored']} restored"]
+        parts += [f"{self._reasons[reason]} {words}" for reason, words in _SKIPPED.items() if self._reasons[reason]]
+        parts += [f"{counts['copied']} included unchanged"] if counts["copied"] else []
+        parts += [f"{self._work[work]} to {work}" for work in ("copy", "link") if self._work[work]]
+        parts.append(f"{counts['failed']} failed")
+        left_out = [(what, f"{what} left out of {songs}") for what, songs in sorted(self._left_out.items())]
+        parts += [words for what, words in left_out if what != MEASUREMENTS]
+        work = [f"{self._duration / 60:.1f} min of music in {elapsed:.1f} s"] if self._duration else []
+        about = "about " if counts["planned"] else ""
+        work += [f"{about}{in_words(self._size)}"] if self._size else []
+        others = [words for what, words in left_out if what == MEASUREMENTS]
+        return "; ".join([", ".join(parts), *([", ".join(work)] if work else []), *others])
 
     def _line(self, text: str, file: TextIO) -> None:
         from tqdm import tqdm
@@ -125,18 +224,26 @@ class Reporter:
         tqdm.write(" ".join(text.splitlines()), file=file)
 
 
-_EVENTS = {RestoredFile: "restored", PlannedFile: "planned", FailedFile: "failed", SkippedFile: "skipped"}
+_EVENTS = {
+    RestoredFile: "restored",
+    PlannedFile: "planned",
+    CopiedFile: "copied",
+    FailedFile: "failed",
+    SkippedFile: "skipped",
+}
 _SKIPPED = {"done": "done already", "lossless": "lossless", "bitrate": "of high bitrate", "restored": "restored before"}
 
 
 def _event(outcome: Outcome) -> dict:
-    """An outcome as JSON: its class as `event`, and its attributes; a path that is not UTF-8 keeps its surrogates."""
+    """An outcome for JSON: its kind as `event`, and its attributes. A path that is not UTF-8 keeps its surrogates."""
     event: dict[str, Any] = {"event": _EVENTS[type(outcome)]}
     for key, value in vars(outcome).items():
         if key == "error":
             event |= {"error": " ".join(str(value).splitlines()), "exit_code": value.exit_code}
         elif isinstance(value, Path):
             event[key] = str(value)
+        elif key == "left_out":
+            event[key] = [dataclasses.asdict(part) for part in value]
         else:
             event[key] = round(value, 3) if isinstance(value, float) else value
     return event

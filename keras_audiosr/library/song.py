@@ -1,4 +1,4 @@
-"""One song restored: decoded, judged, restored, written, tagged, block by block in flat memory."""
+"""Restores one song: it is decoded, judged, restored, written and tagged block by block, so memory does not grow."""
 
 import dataclasses
 import os
@@ -9,24 +9,30 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio import files
-from ..audio.blend import Blend, channel_strengths
-from ..audio.framing import BlockProcessor, process_blocks
-from ..audio.limiter import Limiter
-from ..audio.proof import require_written
-from ..audio.resample import RateConverter
-from ..audio.scan import find_faults
-from ..audio.tags import copy_tags
-from ..audio.verdict import WORTH_SAMPLE_RATE, is_lossless, judge, meter_blocks, room_advice
-from ..audio.writers import open_writer
 from ..errors import AudioFileError, OutputExistsError
+from ..files import audio_files, headers
+from ..files.formats import LeftOut, held_layout, layout_tags
+from ..files.read_back import require_written
+from ..files.scan import find_faults
+from ..files.tag_writers import left_behind, write_metadata
+from ..files.tags import read_metadata
+from ..files.verdict import WORTH_SAMPLE_RATE, is_lossless, judge, meter_blocks, room_advice
+from ..files.writers import open_writer
+from ..processes.partial_files import atomic_output
 from ..runners import Runner
+from ..sound.blend import Blend, channel_strengths
+from ..sound.framing import BlockProcessor, process_blocks
+from ..sound.limiter import Limiter
+from ..sound.mid_side import layout_pairs
+from ..sound.resample import RateConverter
+from .others import is_copy
 from .outcome import PlannedFile, RestoredFile, SkippedFile
 from .plan import Song
-from .record import make_record, read_record, record_tags, source_hash
+from .provenance import make_record, read_record, record_tags, source_hash
 from .settings import Settings
+from .sizes import estimated_size
 
-# Samples a block: large enough that Python's part is small, small beside a song.
+# Samples in a block: many enough that Python's share of the time is small, and few beside a song.
 BLOCK_LENGTH = 1 << 16
 
 
@@ -41,30 +47,35 @@ def restore_song(
 
     Args:
         song: where it is and where it goes.
-        runner: restores; used by nobody else meanwhile.
-        settings: how.
+        runner: restores it. Nobody else may use the runner meanwhile.
+        settings: how it is restored.
         stopped: once it is set, the work ends with `KeyboardInterrupt` and leaves nothing behind.
-        advance: called with the seconds that are done since the last call, and with the seconds in all (0.0 when
-            the file does not say).
+        advance: called with the seconds of music that were done since the last call, and with all of the song's
+            seconds (0.0 when the file does not say).
 
     Raises:
-        OutputExistsError: the target is there, and not to be replaced.
-        AudioFileError: the source cannot be read, or the target not written.
+        OutputExistsError: the target exists and is not to be replaced.
+        AudioFileError: the source cannot be read, or the target cannot be written.
         ArtifactError: the model returns values that are not finite.
     """
     started = time.perf_counter()
-    source, target = files.require_file(song.source), song.target
+    source, target = headers.require_file(song.source), song.target
     record = make_record(source_hash(source), runner.name, runner.version, settings.recorded(target.suffix))
-    # First, for it is cheap: a library of which most is done costs a hash a song.
+    # This comes first because it is cheap: a song that is done costs one hash.
     done = _settled(song, record, settings)
     if done is not None:
         return done
-    info = files.probe(source)
+    info = headers.probe(source)
     skipped = None if settings.force else _needless(song, info, settings, stopped)
     if skipped is not None:
         return skipped
+    if os.path.lexists(target) and not settings.overwrite:
+        done = _settled(song, record, settings)
+        if done is not None:
+            return done
+        raise _exists(target, "is a copy of its source")
     if settings.dry_run:
-        return PlannedFile(source, target)
+        return PlannedFile(source, target, estimated_size(info, target.suffix, settings))
 
     length = 0
     complaints: list[str] = []
@@ -77,7 +88,7 @@ def restore_song(
             yield block
             advance(len(block) / info.sample_rate, info.duration)
 
-    rate = settings.rate or info.sample_rate
+    rate = settings.output_rate(info.sample_rate)
     subtype = settings.sample_format(target.suffix)
     chain = _chain(runner, source, info, rate, settings)
     limiter = Limiter(rate, info.channels) if settings.clips(subtype) == "limit" else None
@@ -86,19 +97,30 @@ def restore_song(
     blocks: Iterable[np.ndarray] = decoded()
     for processor in chain:
         blocks = process_blocks(processor, blocks)
-    output = dataclasses.replace(info, sample_rate=rate)
+    metadata = read_metadata(source, info)
+    chapters = tuple((part.start, part.end or info.duration, part.title) for part in metadata.chapters)
+    output = dataclasses.replace(info, sample_rate=rate, chapters=chapters)
+    held, unsaid = held_layout(target.suffix, info.channels, info.channel_layout)
+    left_out = [unsaid] if unsaid else []
+    if info.tracks > 1:
+        others = f"sound track {info.track + 1} of {info.tracks} was taken, the default one"
+        left_out.append(LeftOut("tracks", others))
+    metadata.tags |= record_tags(record) | layout_tags(target.suffix, info.channels, held)
+    # Before the work, because a refusal after it would cost the time of a song.
+    _refuse_left_out(left_out + left_behind(target.suffix, metadata), source, settings)
     try:
-        with files.atomic_output(target, replace=settings.overwrite) as partial:
+        with atomic_output(target, replace=settings.overwrite) as partial:
             with open_writer(partial, output, settings.subtype, settings.clips(subtype) != "none") as writer:
                 for block in blocks:
                     writer.write(block)
             cut = find_faults(source, info, length / info.sample_rate, complaints)
             if cut:
                 _refuse_if_strict(cut, settings)
-            copy_tags(source, partial, record_tags(record))
+            left_out += write_metadata(partial, metadata)
+            _refuse_left_out(left_out, source, settings)
             require_written(partial, writer, output)
     except OutputExistsError:
-        # Another run was quicker with this song.
+        # Another run made this output meanwhile.
         done = _settled(song, record, settings)
         if done is not None:
             return done
@@ -109,46 +131,68 @@ def restore_song(
         warnings.append(f"{source}: {room_advice(info.sample_rate)}")
     if writer.clipped:
         warnings.append(
-            f"{source}: {writer.clipped} samples beyond full scale clamped; --clip limit turns them down,"
-            " WAV with subtype FLOAT keeps them"
+            f"{source}: {writer.clipped} samples beyond full scale were clamped; --clip limit turns the peaks down,"
+            " and WAV with subtype FLOAT keeps them"
         )
     if limiter is not None and limiter.limited:
         share = limiter.limited / max(length * rate / info.sample_rate, 1.0)
-        warnings.append(f"{source}: peaks turned down by up to {limiter.reduction:.1f} dB in {share:.1%} of it")
-    elapsed = time.perf_counter() - started
-    return RestoredFile(source, target, length / info.sample_rate, elapsed, writer.clipped, tuple(warnings))
+        warnings.append(f"{source}: peaks were turned down by up to {limiter.reduction:.1f} dB in {share:.1%} of it")
+    return RestoredFile(
+        source,
+        target,
+        duration=length / info.sample_rate,
+        elapsed=time.perf_counter() - started,
+        clipped=writer.clipped,
+        warnings=tuple(warnings),
+        left_out=tuple(left_out),
+        size=target.stat().st_size,
+        coding=_coding(info),
+        record=record,
+    )
 
 
 def _settled(song: Song, record: dict, settings: Settings) -> SkippedFile | None:
-    """What an output that is there already means."""
+    """What an output that exists already means; `None` if it does not matter."""
     target = song.target
     if settings.overwrite or not os.path.lexists(target):
         return None
     found = read_record(target)
     if found == record and settings.skip_done:
         return SkippedFile(song.source, target, "done", f"{target} is done")
-    what = "is there"
+    if found is None and is_copy(song.source, target):
+        return None  # An earlier run copied it there, because there was no need to restore it.
+    what = "is another file"
     if found is not None:
         changed = [key for key in record if found.get(key) != record[key]]
         what = f"was made with another {', '.join(changed)}" if changed else "is done already"
-    raise OutputExistsError(
-        f"an output is not replaced unasked; {target} {what}; add --overwrite or choose another with -o"
+    raise _exists(target, what)
+
+
+def _exists(target: Path, what: str) -> OutputExistsError:
+    return OutputExistsError(
+        f"an output is not replaced unless asked; {target} {what}; add --overwrite or choose another with -o"
     )
 
 
-def _needless(song: Song, info: files.AudioInfo, settings: Settings, stopped: threading.Event) -> SkippedFile | None:
-    """Why a file needs no restoring; `None` when it may."""
+def _coding(info: headers.AudioInfo) -> str:
+    bitrate = f", {info.bitrate} kbit/s" if info.bitrate else ""
+    channels = f"{info.channels} channel{'s' if info.channels > 1 else ''}"
+    return f"{info.codec}{bitrate}, {info.sample_rate} Hz, {channels}"
+
+
+def _needless(song: Song, info: headers.AudioInfo, settings: Settings, stopped: threading.Event) -> SkippedFile | None:
+    """Why a song need not be restored; `None` if it should be."""
     if read_record(song.source) is not None:
-        message = f"{song.source} is itself a restored file; --force restores it again"
+        message = f"{song.source} is itself a restored file; add --force to restore it again"
         return SkippedFile(song.source, song.target, "restored", message)
-    # At a higher rate than its own even a lossless file has an empty band.
-    if (settings.rate or 0) > info.sample_rate:
+    # At a higher sample rate even a lossless file has an empty band.
+    if settings.output_rate(info.sample_rate) > info.sample_rate:
         return None
     if not is_lossless(info.codec):
         verdict = judge(info)
         if verdict.worth != "no":
             return None
-        message = f"{song.source}: {verdict.advice} ({verdict.reason}); --force restores it all the same"
+        message = f"{song.source}: {verdict.advice} ({verdict.reason}); add --force to restore it nevertheless"
         return SkippedFile(song.source, song.target, "bitrate", message)
     length = 0
     complaints: list[str] = []
@@ -166,28 +210,31 @@ def _needless(song: Song, info: files.AudioInfo, settings: Settings, stopped: th
     if cut:
         _refuse_if_strict(cut, settings)
         cut = f"; {cut}"
-    message = f"{song.source} has nothing to restore ({verdict.reason}); --force restores it all the same{cut}"
+    message = f"{song.source} has nothing to restore ({verdict.reason}); add --force to restore it nevertheless{cut}"
     return SkippedFile(song.source, song.target, "lossless", message)
 
 
 def _blocks(
-    source: Path, info: files.AudioInfo, stopped: threading.Event, complaints: list[str]
+    source: Path, info: headers.AudioInfo, stopped: threading.Event, complaints: list[str]
 ) -> Iterator[np.ndarray]:
-    for block in files.read_blocks(source, info, BLOCK_LENGTH, complaints=complaints):
+    for block in audio_files.read_blocks(source, info, BLOCK_LENGTH, complaints=complaints):
         if stopped.is_set():
             raise KeyboardInterrupt
         yield block
 
 
-def _chain(runner: Runner, source: Path, info: files.AudioInfo, rate: int, settings: Settings) -> list[BlockProcessor]:
-    """What the samples go through, from the source's rate to the output's."""
+def _chain(
+    runner: Runner, source: Path, info: headers.AudioInfo, rate: int, settings: Settings
+) -> list[BlockProcessor]:
+    """The processors that the samples pass through, from the source's sample rate to the output's."""
     chain: list[BlockProcessor] = []
     work_rate = info.sample_rate
     if work_rate < min(rate, runner.sample_rate):
-        # First room for what is missing, then the model.
+        # The resampler comes first and makes room for what is missing; then comes the model.
         chain.append(RateConverter(work_rate, rate, info.channels))
         work_rate = rate
-    restoring = runner.processor(info.channels, work_rate, source)
+    pairs = layout_pairs(info.channels, info.channel_layout)
+    restoring = runner.processor(info.channels, work_rate, source, pairs)
     strengths = channel_strengths(info.channels, settings.strength, info.channel_layout)
     chain.append(restoring if (strengths == 1.0).all() else Blend(restoring, strengths))
     if work_rate != rate:
@@ -197,7 +244,16 @@ def _chain(runner: Runner, source: Path, info: files.AudioInfo, rate: int, setti
 
 def _refuse_if_strict(cut: str, settings: Settings) -> None:
     if settings.strict:
-        raise AudioFileError(f"only whole files are taken with --strict; {cut}; fetch it again")
+        raise AudioFileError(f"with --strict only whole files are restored; {cut}; obtain it again")
+
+
+def _refuse_left_out(left_out: list[LeftOut], source: Path, settings: Settings) -> None:
+    lost = [part.detail for part in left_out if part.is_loss]
+    if lost and settings.strict:
+        details = "; ".join(lost)
+        raise AudioFileError(
+            f"with --strict everything of a song must fit into its output; {source}: {details}; try another format"
+        )
 
 
 def _require_finite(block: np.ndarray, source: Path, position: int, sample_rate: int) -> None:
@@ -206,5 +262,5 @@ def _require_finite(block: np.ndarray, source: Path, position: int, sample_rate:
         first = position + int(np.argmin(finite.all(axis=1)))
         raise AudioFileError(
             f"samples must be finite; {source} has NaN or infinity at {first / sample_rate:.3f} s;"
-            " mend the file where it was made"
+            " fix the file where it was made"
         )

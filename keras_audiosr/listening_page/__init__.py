@@ -1,8 +1,9 @@
 """The listening page: template, style and scripts beside this file, put together into one HTML file.
 
 What the page does is in its scripts, one idea each: `player.js` plays in step, `spectrum.js` transforms, `plots.js`
-draws on canvases, `pictures.js` zooms, `abx.js` is the blind test and `blind_test.js` its buttons, `page.js` ties
-them together. No framework, no build step, nothing from the network.
+draws on canvases, `pictures.js` zooms, `abx.js` is the blind test and `blind_test.js` its buttons, `mushra.js` is the
+rating test and `rating_test.js` with `rating_test.html` its controls, `page.js` ties them together.
+There is no framework and no build step, and nothing comes from the network.
 """
 
 import base64
@@ -16,24 +17,31 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ..audio.dither import Dither
+from ..sound.dither import Dither
 
 __all__ = ["Signal", "assemble", "encode_flac", "linked"]
 
 FOLDER = Path(__file__).parent
 # In the order in which they build on each other.
-SCRIPTS = ("spectrum", "plots", "player", "abx", "blind_test", "pictures", "page")
+SCRIPTS = ("spectrum", "plots", "player", "abx", "blind_test", "mushra", "rating_test", "pictures", "page")
 
+# Figure -> its name, what is better, and in which direction: up, down, or (0) nearer to zero.
 METRICS = {
     "snr": ("SNR (dB)", "higher is better", +1),
     "si_sdr": ("SI-SDR (dB)", "higher is better", +1),
     "lsd": ("LSD", "lower is better", -1),
     "lsd_hf": ("LSD-HF", "lower is better", -1),
+    "band_distance": ("Band distance (dB)", "level of the highs: lower is better", -1),
+    "band_bias": ("Band bias (dB)", "level of the highs: nearer to 0 is better", 0),
+    "envelope_line": ("Envelope line (dB)", "a buzz: no higher than lossless is best", -1),
+    "crest_error": ("Crest error (dB)", "clicks: nearer to 0 is better", 0),
+    "stereo_error": ("Stereo error", "width of the highs: lower is better", -1),
+    "stereo_error_lf": ("Stereo error below cutoff", "lower is better", -1),
 }
 
 EMBEDDING = (
-    "The sound is in the page as 16-bit FLAC at the sample rate above; samples that 16 bits do not hold exactly got"
-    " TPDF dither. Loudness is K-weighted (ITU-R BS.1770, not gated). While you listen, every"
+    "The sound is in the page as 16-bit FLAC at the sample rate above; TPDF dither was added to samples that 16 bits"
+    " do not hold exactly. Loudness is K-weighted (ITU-R BS.1770, not gated). While you listen, every"
     " signal is turned down to the quietest one; pictures and figures are of the sound as it is in the files."
 )
 
@@ -92,15 +100,20 @@ def _name(name: str) -> str:
 
 
 def _figure(metric: str, row: dict, before: dict | None) -> str:
+    if metric not in row:
+        return ""
     if row[metric] is None:
         return "n/a"
-    text = f"{row[metric]:.2f}".replace("-", "−")
+    # Adding 0.0 turns the minus zero of a rounded trifle into zero.
+    text = f"{round(row[metric], 2) + 0.0:.2f}".replace("-", "−")
     if before is None or before[metric] is None:
         return text
     change = round(row[metric] - before[metric], 2)
     if not change:
         return text
-    verdict = "better" if change * METRICS[metric][2] > 0 else "worse"
+    direction = METRICS[metric][2]
+    gain = direction * change if direction else abs(before[metric]) - abs(row[metric])
+    verdict = "better" if gain > 0 else "worse"
     return f'{text} <span class="change {verdict}">{change:+.2f} ({verdict})</span>'.replace("-", "−")
 
 
@@ -111,19 +124,21 @@ def _figures(metrics: dict[str, dict] | None, definitions: list[str], missing: s
     title = '<section class="card" aria-labelledby="figures-title"><h2 id="figures-title">Figures</h2>'
     if metrics is None:
         return f"{title}<p>{html.escape(missing)}</p></section>"
+    # Lossless, lossy, and what is compared with the lossy music.
+    names = ["lossless", *(name for name in metrics if name != "lossless")]
     rows = [
         [
             f"{label}<br><small>{hint}</small>",
-            _figure(metric, metrics["lossy"], None),
-            _figure(metric, metrics["restored"], metrics["lossy"]),
+            *(_figure(metric, metrics[name], metrics["lossy"] if name not in names[:2] else None) for name in names),
         ]
         for metric, (label, hint, _) in METRICS.items()
     ]
-    head = ["against lossless", _name("lossy"), _name("restored")]
+    head = ["against lossless", *map(_name, names)]
     notes = "".join(f"<p>{html.escape(text)}</p>" for text in definitions)
     return (
-        f'{title}<div class="scroll">{_table(head, rows)}</div><p class="muted small">Of the excerpt you hear.</p>'
-        f'<details class="small"><summary>How they are counted</summary>{notes}</details></section>'
+        f'{title}<div class="scroll">{_table(head, rows)}</div>'
+        '<p class="muted small">The figures describe the excerpt that you hear.</p>'
+        f'<details class="small"><summary>How they are computed</summary>{notes}</details></section>'
     )
 
 
@@ -154,6 +169,7 @@ def assemble(
     definitions: list[str],
     missing: str,
     version: str,
+    rated: bool = False,
 ) -> str:
     """Makes the page.
 
@@ -163,10 +179,12 @@ def assemble(
         start: seconds from the beginning of the music to that of the excerpt.
         title: heading.
         note: a paragraph under it; empty for none. URLs in it become links.
-        metrics: `lossy` and `restored`: the figures of `metrics.measure`; `None` without a lossless original.
+        metrics: the figures that `measures.songs.measure` gives for `lossy` and what is restored; `None` without a
+            lossless original.
         definitions: how the metrics are counted, a paragraph each.
         missing: what stands in place of the metrics; empty for nothing.
         version: of the package.
+        rated: whether the page has a rating test, for which one of the signals is `lossless`.
 
     Returns:
         The HTML document.
@@ -188,6 +206,7 @@ def assemble(
         "excerpt": f"{duration:.1f} s from {start:.1f} s on · {sample_rate / 1000:g} kHz ·"
         f" {'stereo' if audio.shape[1] == 2 else 'mono'}",
         "note": f"<p>{linked(note)}</p>" if note else "",
+        "rating": (FOLDER / "rating_test.html").read_text("utf-8") if rated else "",
         "figures": _figures(metrics, definitions, missing),
         "files": _files(signals),
         "embedding": html.escape(EMBEDDING),

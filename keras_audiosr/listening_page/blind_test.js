@@ -118,11 +118,7 @@ class BlindTest {
       kind === "csv"
         ? abxCsv(this.runs)
         : JSON.stringify({ title, start, duration: this.player.duration, sample_rate: sampleRate, signals, keras_audiosr: version, runs: this.runs }, null, 1);
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([text], { type: kind === "csv" ? "text/csv" : "application/json" }));
-    link.download = `abx.${kind}`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+    saveFile(`abx.${kind}`, text, kind === "csv" ? "text/csv" : "application/json");
   }
 }
 

@@ -4,11 +4,17 @@
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const names = data.signals.map(({ name }) => name);
-let player, pictures, blindTest;
+let player, pictures, blindTest, ratingTest; // the last one only where the page has it
 
 function fillSelect(id, texts, selected) {
   $(id).replaceChildren(...texts.map((text) => new Option(text)));
   $(id).selectedIndex = selected;
+}
+
+function saveFile(name, text, type) {
+  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(new Blob([text], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
 // The sound as the page carries it. An offline context decodes without a click, at the sound's own rate.
@@ -34,9 +40,14 @@ function frame() {
   if (player.playing) requestAnimationFrame(frame);
 }
 
-// Shows what is heard, unless a blind test hides it.
+// While a test runs, nothing may tell which signal is heard.
+const testing = () => blindTest.running || Boolean(ratingTest?.running);
+
+// Shows what is heard, unless a test hides it.
 function shown() {
-  const hidden = blindTest.running;
+  const hidden = testing();
+  document.body.classList.toggle("testing", hidden);
+  for (const id of ["abx-setup", "rating-setup"]) for (const button of $(id)?.querySelectorAll("button") ?? []) button.disabled = hidden;
   [...$("signals").children].forEach((button, index) => {
     button.disabled = hidden;
     button.setAttribute("aria-pressed", !hidden && index === player.current);
@@ -56,7 +67,7 @@ async function toggle() {
 }
 
 function listen(index) {
-  if (blindTest.running || index >= names.length) return;
+  if (testing() || index >= names.length) return;
   player.select(index);
   shown();
 }
@@ -111,7 +122,7 @@ async function main() {
   const sounds = [...document.querySelectorAll("#sound audio")];
   const buffers = await Promise.all(sounds.map(decode));
   player = new Player(buffers, data.signals.map(({ gain }) => gain), data.sampleRate);
-  player.select(names.indexOf("restored"));
+  player.select(names.findIndex((name) => name.startsWith("restored")));
   $("signals").append(
     ...data.signals.map(({ name }, index) => {
       const button = Object.assign(document.createElement("button"), { type: "button", textContent: name });
@@ -129,6 +140,7 @@ async function main() {
 
   pictures = new Pictures(data, player);
   blindTest = new BlindTest(data, player, shown);
+  if ($("rating")) ratingTest = new RatingTest(data, player, shown);
   $("play").addEventListener("click", toggle);
   $("seek").addEventListener("input", () => (player.seek(Number($("seek").value)), moved()));
   $("volume").addEventListener("input", () => player.setVolume($("volume").value ** 2));

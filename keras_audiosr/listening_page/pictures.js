@@ -21,7 +21,7 @@ class Pictures {
     for (const overlay of this.overlays) this.listen(overlay);
     const names = data.signals.map(({ name }) => name);
     for (const [id, chosen] of [["difference-of", "restored"], ["difference-from", "lossy"]]) {
-      fillSelect(id, names, names.indexOf(chosen));
+      fillSelect(id, names, names.findIndex((name) => name.startsWith(chosen)));
       $(id).addEventListener("change", () => this.draw());
     }
     const bands = [[0, Infinity], [0, 5000], [4000, 12000], [10000, Infinity]];
@@ -42,7 +42,7 @@ class Pictures {
   // Average spectra first: the colours of all else go by the loudest of them.
   async begin() {
     const averages = [];
-    for (const buffer of this.player.buffers) averages.push(await averageSpectrum(buffer));
+    for (const buffer of this.player.buffers.slice(0, this.panels.length)) averages.push(await averageSpectrum(buffer));
     this.averages = averages; // all of them or none: others draw in between
     const peak = Math.max(...this.averages[0]);
     const top = Math.min(0, Math.max(FLOOR + 40, 10 * Math.ceil((peak + 5) / 10)));
@@ -78,7 +78,7 @@ class Pictures {
     const scale = [-DIFFERENCE, DIFFERENCE];
     drawSpectrogram($("difference").querySelector("canvas"), difference, view, scale, palette(differenceStops()), sampleRate, start);
     drawScale("level-scale", range, MAGMA.map((colour) => "#" + colour), "dB of full scale");
-    drawScale("difference-scale", scale, differenceStops(), "dB; the right end is where there is more");
+    drawScale("difference-scale", scale, differenceStops(), "dB (orange: louder)");
     this.drawAverages();
     this.mark();
   }
@@ -86,7 +86,7 @@ class Pictures {
   drawAverages() {
     const spectra = this.data.signals.map(({ name }, index) => ({
       values: this.averages[index],
-      colour: css("--" + name),
+      colour: css("--" + name.replace(" ", "-")),
       wide: index === this.heard,
     }));
     const top = 10 * Math.ceil(Math.max(...this.averages.map((values) => Math.max(...values))) / 10);
@@ -213,6 +213,7 @@ class Pictures {
 }
 
 function drawScale(id, [from, to], stops, unit) {
-  $(id).innerHTML = `${from}<i></i>${to > 0 ? "+" + to : to} ${unit}`;
+  const number = (value) => `<span class="number">${value > 0 ? "+" : ""}${String(value).replace("-", "−")}</span>`;
+  $(id).innerHTML = `${number(from)}<i></i>${number(to)}<span>${unit}</span>`;
   $(id).querySelector("i").style.background = `linear-gradient(90deg, ${stops.join()})`;
 }

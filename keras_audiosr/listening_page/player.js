@@ -90,6 +90,15 @@ class Player {
     if (this.deck) this.deck.faders.forEach((fader, each) => this.fade(fader, each === index ? 1 : 0));
   }
 
+  // One more signal of the same length; returns its index.
+  add(buffer, gain) {
+    this.rest = this.position;
+    this.buffers.push(buffer);
+    this.gains.push(gain);
+    this.restart();
+    return this.buffers.length - 1;
+  }
+
   seek(position) {
     const [from, to] = this.bounds;
     this.rest = Math.min(Math.max(position, from), Math.max(from, to - SHORTEST_LOOP));

@@ -9,11 +9,12 @@ from .audio_unet import audio_unet
 from .drcn import drcn
 from .drrn import drrn
 from .paired_resnet import paired_resnet
+from .paired_resnet_bands import paired_resnet_bands
 from .resnet import resnet
 from .srresnet import srresnet
 from .vdsr import vdsr
 
-_FUNCTIONS = (audio_unet, drcn, drrn, paired_resnet, resnet, srresnet, vdsr)
+_FUNCTIONS = (audio_unet, drcn, drrn, paired_resnet, paired_resnet_bands, resnet, srresnet, vdsr)
 MODELS = {function.__name__: function for function in _FUNCTIONS}
 
 __all__ = ["MODELS", "build_model", *MODELS]

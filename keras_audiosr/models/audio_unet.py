@@ -1,4 +1,6 @@
-"""The audio U-Net: down by strided convolutions, up by subpixel layers, features stacked across."""
+"""The audio U-Net: strided convolutions downwards, subpixel layers upwards, and skips that concatenate features."""
+
+from collections.abc import Sequence
 
 import keras
 from keras import layers
@@ -43,13 +45,13 @@ def audio_unet(
     workshop, section 3 and figure 1.
     """
 
-    def level(table, index):
+    def level(table: Sequence[int], index: int) -> int:
         return table[min(index, len(table) - 1)]
 
-    def maps(index):
+    def maps(index: int) -> int:
         return max(1, round(filters * level(FILTERS, index)))
 
-    def convolution(count, index, strides, role):
+    def convolution(count: int, index: int, strides: int, role: str) -> layers.Layer:
         return layers.Conv1D(
             count, level(KERNEL_SIZES, index), strides, padding="same", kernel_initializer="orthogonal", name=role
         )

@@ -1,4 +1,6 @@
-"""DRCN: one convolution applied again and again, and every pass a prediction."""
+"""DRCN: one convolution that is applied repeatedly. Each pass makes a prediction."""
+
+from typing import Any
 
 import keras
 from keras import layers
@@ -41,7 +43,7 @@ def drcn(
     CVPR 2016, sections 3.1 to 3.3.
     """
 
-    def convolution(maps, initializer, role):
+    def convolution(maps: int, initializer: Any, role: str) -> layers.Layer:
         return layers.Conv1D(maps, kernel_size, padding="same", kernel_initializer=initializer, name=role)
 
     lossy = keras.Input((None, 1), name="lossy")

@@ -3,15 +3,16 @@
 import keras
 from keras import layers
 
+from ..annotations import Tensor
 from ..layers.residual import MOMENTUM
 
 
-def _activated(inputs, name):
+def _activated(inputs: Tensor, name: str) -> Tensor:
     norm = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")
     return layers.ReLU(name=f"{name}_relu")(norm(inputs))
 
 
-def _recursive_block(inputs, num_units, filters, kernel_size, name):
+def _recursive_block(inputs: Tensor, num_units: int, filters: int, kernel_size: int, name: str) -> Tensor:
     """A convolution, then one residual unit `num_units` times, each with the first features as identity branch."""
     convolution = {"padding": "same", "kernel_initializer": "he_normal"}
     first = layers.Conv1D(filters, kernel_size, **convolution, name=f"{name}_first")(

@@ -4,24 +4,15 @@ import keras
 from keras import layers
 from keras.initializers import Constant
 
+from ..annotations import Tensor
 from ..layers import STFT, InverseSTFT, ResidualUnit, SpectralFeatures, SpectralGainAndFill
 from ..layers.residual import MOMENTUM
-
-ARRANGEMENTS = ("paired", "row")
-
-
-def _paddings(lookahead, kernel_size, *dilation_rates):
-    """Padding of convolutions in a row: centred while the look-ahead lasts, else causal; and what is left of it."""
-    paddings = []
-    for dilation_rate in dilation_rates:
-        ahead = kernel_size // 2 * dilation_rate
-        paddings.append("same" if lookahead is None or lookahead >= ahead else "causal")
-        if lookahead is not None and lookahead >= ahead:
-            lookahead -= ahead
-    return paddings, lookahead
+from .arrangement import arrange, check_arrangement, paddings
 
 
-def _carry(features, filters, kernel_size, batch_normalization, padding, name):
+def _carry(
+    features: Tensor, filters: int, kernel_size: int, batch_normalization: bool, padding: str, name: str
+) -> Tensor:
     """Carries features to the next layer through a pre-activated convolution."""
     if batch_normalization:
         features = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(features)
@@ -33,38 +24,13 @@ def _carry(features, filters, kernel_size, batch_normalization, padding, name):
     return convolution(features)
 
 
-def _unit(features, sizes, lookahead, dilation_rate, name):
+def _unit(
+    features: Tensor, sizes: tuple[int, int, bool], lookahead: int | None, dilation_rate: int, name: str
+) -> tuple[Tensor, int | None]:
     """A residual unit within a look-ahead; its result, and what is left of the look-ahead."""
-    paddings, left = _paddings(lookahead, sizes[1], dilation_rate, 1)
-    unit = ResidualUnit(*sizes, dilation_rate, padding="same" if left is None else tuple(paddings), name=name)
+    (first, second), left = paddings(lookahead, sizes[1], dilation_rate, 1)
+    unit = ResidualUnit(*sizes, dilation_rate, padding="same" if left is None else (first, second), name=name)
     return unit(features), left
-
-
-def _tree(features, sizes, lookahead, dilation_rates):
-    """Units side by side on the same features, added in pairs until one is left."""
-    units = [_unit(features, sizes, lookahead, rate, f"unit_{index}") for index, rate in enumerate(dilation_rates)]
-    results = [result for result, _ in units]
-    # All units began with the same look-ahead: a sum sees as far ahead as the one that used most of it.
-    lookahead = None if lookahead is None else min(left for _, left in units)
-    layer = 0
-    while len(results) > 1:
-        (padding,), lookahead = _paddings(lookahead, sizes[1], 1)
-        names = [f"layer_{layer}_pair_{index}" for index in range(len(results) // 2)]
-        pairs = zip(results[::2], results[1::2], names, strict=True)
-        sums = [(layers.Add(name=f"{name}_add")([left, right]), name) for left, right, name in pairs]
-        results = [_carry(total, *sizes, padding, name) for total, name in sums]
-        layer += 1
-    return results[0], lookahead
-
-
-def _row(features, sizes, lookahead, dilation_rates):
-    """The same units one after the other, and as many convolutions behind them as the tree has sums."""
-    for index, rate in enumerate(dilation_rates):
-        features, lookahead = _unit(features, sizes, lookahead, rate, f"unit_{index}")
-    for index in range(len(dilation_rates) - 1):
-        (padding,), lookahead = _paddings(lookahead, sizes[1], 1)
-        features = _carry(features, *sizes, padding, f"carry_{index}")
-    return features, lookahead
 
 
 def paired_resnet(
@@ -137,35 +103,35 @@ def paired_resnet(
     Reference: J. Kim, H. Ryu, C. Jeong, "A Deep Learning based Audio Super-Resolution Algorithm from
     Lossless and Lossy Input Data" (2023); Y. Tai et al., CVPR 2017, for the unit.
     """
-    if num_units < 2 or num_units & (num_units - 1):
-        raise ValueError(f"num_units must be a power of two, to be added in pairs; received {num_units}; try 4")
     if dilation_rates is None:
         dilation_rates = (1,) * num_units
-    if len(dilation_rates) != num_units:
-        raise ValueError(f"dilation_rates needs one number a unit, {num_units}; received {dilation_rates}")
-    if arrangement not in ARRANGEMENTS:
-        raise ValueError(f"arrangement must be 'paired' or 'row'; received {arrangement!r}; try 'paired'")
-    if lookahead is not None and lookahead < 0:
-        raise ValueError(f"lookahead must be None, 0 or more; received {lookahead}; try 3")
+    check_arrangement(num_units, dilation_rates, arrangement, lookahead)
     sizes = (filters, kernel_size, batch_normalization)
     first_kernel_size = kernel_size if first_kernel_size is None else first_kernel_size
-    (first_padding,), left = _paddings(lookahead, first_kernel_size, 1)
+    (first_padding,), left = paddings(lookahead, first_kernel_size, 1)
 
-    def body(features):
-        arranged = _tree if arrangement == "paired" else _row
-        features, last = arranged(features, sizes, left, dilation_rates)
+    def body(features: Tensor) -> Tensor:
+        features, last = arrange(
+            features,
+            arrangement,
+            lambda features, *others: _unit(features, sizes, *others),
+            lambda features, *others: _carry(features, *sizes, *others),
+            kernel_size,
+            dilation_rates,
+            left,
+        )
         return _unit(features, sizes, last, 1, "last_unit")
 
     lossy = keras.Input((None, 1), name="lossy")
     if frame_length is None:
         features = layers.Conv1D(filters, first_kernel_size, padding=first_padding, name="first")(lossy)
         features, last = body(features)
-        (padding,), _ = _paddings(last, kernel_size, 1)
+        (padding,), _ = paddings(last, kernel_size, 1)
         output = layers.Conv1D(1, kernel_size, padding=padding, kernel_initializer="zeros", name="output")
         restored = layers.Subtract(name="restored")([lossy, output(features)])
     else:
-        transform = {"frame_length": frame_length, "hop_length": hop_length or frame_length // 4}
-        real, imag = STFT(**transform, name="stft")(lossy)
+        transform = frame_length, hop_length or frame_length // 4
+        real, imag = STFT(*transform, name="stft")(lossy)
         features = SpectralFeatures(name="features")(real, imag)
         features = layers.Conv1D(filters, first_kernel_size, padding=first_padding, name="first")(features)
         output = layers.Conv1D(2 * frame_length, 1, kernel_initializer="zeros", name="output")
@@ -177,5 +143,5 @@ def paired_resnet(
             )
             answers.append(opening(features))
         real, imag = SpectralGainAndFill(name="gain_and_fill")(real, imag, *answers)
-        restored = InverseSTFT(**transform, name="restored")(real, imag)
+        restored = InverseSTFT(*transform, name="restored")(real, imag)
     return keras.Model(lossy, restored, name=name)

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from ..annotations import Tensor
 from ..layers import ResidualUnit
 from ..layers.residual import MOMENTUM
 
@@ -53,10 +54,10 @@ def resnet(
     if variant not in VARIANTS:
         raise ValueError(f"variant must be one of {', '.join(VARIANTS)}; received {variant!r}; try 'original'")
 
-    def convolution(role):
+    def convolution(role: str) -> layers.Layer:
         return layers.Conv1D(filters, kernel_size, padding="same", kernel_initializer="he_normal", name=role)
 
-    def activated(inputs, role):
+    def activated(inputs: Tensor, role: str) -> Tensor:
         return layers.ReLU(name=f"{role}_relu")(
             layers.BatchNormalization(momentum=MOMENTUM, name=f"{role}_norm")(inputs)
         )

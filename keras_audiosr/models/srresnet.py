@@ -21,7 +21,7 @@ def srresnet(
         num_blocks: B, residual blocks.
         filters: feature maps.
         kernel_size: samples under each convolution but the first and the last, whose kernel is its square.
-        scale: times more samples out than in: 1, or a power of two by subpixel layers, for a low-rate input.
+        scale: output samples per input sample: 1, or a power of two, which subpixel layers implement.
         name: the model's name.
 
     Input shape:
@@ -42,13 +42,13 @@ def srresnet(
     if scale < 1 or scale & (scale - 1):
         raise ValueError(f"scale must be a power of two, one subpixel layer each; received {scale}; try 1, 2 or 4")
 
-    def convolution(maps, taps, role):
+    def convolution(maps: int, taps: int, role: str) -> layers.Layer:
         return layers.Conv1D(maps, taps, padding="same", kernel_initializer="he_normal", name=role)
 
-    def normalization(role):
+    def normalization(role: str) -> layers.Layer:
         return layers.BatchNormalization(momentum=MOMENTUM, name=role)
 
-    def prelu(role):
+    def prelu(role: str) -> layers.Layer:
         return layers.PReLU(shared_axes=[1], alpha_initializer=keras.initializers.Constant(0.25), name=role)
 
     lossy = keras.Input((None, 1), name="lossy")

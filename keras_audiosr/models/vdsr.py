@@ -1,4 +1,4 @@
-"""VDSR: twenty plain layers that learn the difference."""
+"""VDSR: twenty plain convolutions that learn the difference between output and input."""
 
 import keras
 from keras import layers

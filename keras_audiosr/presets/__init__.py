@@ -11,29 +11,36 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from ..errors import ArtifactError, UsageError
+from ..errors import ArtifactError, UsageError, cause
+from .reading import nearest, require_keys
+from .settings import read_preset
 
-__all__ = ["DEFAULT_PRESET", "bundled_folder", "check_preset", "is_bundled", "is_name", "list_presets", "load_preset"]
+__all__ = [
+    "DEFAULT_PRESET",
+    "bundled_folder",
+    "check_recorded",
+    "current_name",
+    "is_bundled",
+    "is_name",
+    "list_presets",
+    "load_preset",
+    "read_recorded",
+]
 
-DEFAULT_PRESET = "paired_resnet_frame_44k"
-
-_REQUIRED = {
-    "name": str,
-    "description": str,
-    "sample_rate": int,
-    "hop_length": int,
-    "context": int,
-    "model": dict,
-    "data": dict,
-    "training": dict,
-    "export": dict,
-}
+DEFAULT_PRESET = "paired_resnet_bands_44k"
+# What version 0.1.0 called the default: command lines with that name stay usable, and get the model of today.
+_RENAMED = {"paired_resnet_frame_44k": DEFAULT_PRESET}
 
 
 def list_presets() -> list[str]:
     """Names of the presets inside the package, in alphabetical order."""
     files = resources.files(__package__).iterdir()
     return sorted(file.name.removesuffix(".json") for file in files if file.name.endswith(".json"))
+
+
+def current_name(name: str) -> str:
+    """A preset's name of today, for one that an earlier version gave it; any other name as it is."""
+    return _RENAMED.get(name, name)
 
 
 def load_preset(name_or_path: str | os.PathLike[str]) -> dict:
@@ -43,50 +50,75 @@ def load_preset(name_or_path: str | os.PathLike[str]) -> dict:
         name_or_path: one of `list_presets()`, or the path of a `.json` file.
 
     Returns:
-        The preset, with keys `name`, `description`, `sample_rate` (Hz), `hop_length` (samples that every
-        window length is a multiple of), `context` (samples on each side of an output sample that can
-        change it), `model`, `data`, `training`, `export`.
+        The preset, with keys `name`, `description`, `sample_rate` (Hz), `model`, `data`, `training`, `export`. How far
+        the network sees, and the grid of its windows, are computed from the network (`streaming.receptive_field`).
 
     Raises:
         UsageError: no such preset; the nearest name is in the message.
-        ArtifactError: the file is no preset.
+        ArtifactError: the file is no preset: a key is missing or unknown, or a value is of another type or out of its
+            range.
     """
-    name = str(name_or_path)
+    name = current_name(str(name_or_path))
     if name in list_presets():
         text = resources.files(__package__).joinpath(f"{name}.json").read_text("utf-8")
     elif Path(name).suffix == ".json" and Path(name).is_file():
-        try:
-            text = Path(name).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ArtifactError(f"a preset is a UTF-8 JSON file; {name}: {error}; check the file") from error
+        text = _read(Path(name))
     else:
-        import difflib
-
-        near = difflib.get_close_matches(name, list_presets(), n=1, cutoff=0.0)[0]
+        near = nearest(name, list_presets())
         raise UsageError(f"a preset's name or a .json file is needed; received {name!r}; did you mean {near!r}?")
-    try:
-        preset = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"a preset is a JSON object; {name}: {error}; mend the file") from error
-    return check_preset(preset, name)
+    preset = _parse(text, name)
+    read_preset(preset, name)
+    _require_name(preset, name)
+    return preset
 
 
-def check_preset(preset: Any, source: str) -> dict[str, Any]:
-    """A preset as it was read, once it is known to be one; `source` is named in what is wrong with it.
+def read_recorded(path: Path) -> dict[str, Any]:
+    """The preset that a run noted in its folder, as `check_recorded` takes it.
+
+    Raises:
+        ArtifactError: the file cannot be read, or is no preset.
+    """
+    return check_recorded(_parse(_read(path), str(path)), str(path))
+
+
+def check_recorded(preset: Any, source: str) -> dict[str, Any]:
+    """A preset that a model was once made with, when it says what running that model takes.
+
+    Another version may have made it: what it says of the training is history, and is not held to today's keys.
+
+    Args:
+        preset: what JSON gave.
+        source: what is named in errors.
 
     Raises:
         ArtifactError: something that is needed is missing, or of another type.
     """
-    for key, kind in _REQUIRED.items():
-        if not isinstance(preset, dict) or not isinstance(preset.get(key), kind):
-            raise ArtifactError(f"a preset needs {key!r} of type {kind.__name__}; {source} has none; add it")
+    needed = {"name": str, "description": str, "sample_rate": int, "model": dict, "data": dict, "training": dict}
+    require_keys(preset, needed | {"export": dict}, f"a preset ({source})", "bring the file back")
+    require_keys(preset["export"], {"window_length": int}, f"a preset's export ({source})", "bring the file back")
+    _require_name(preset, source)
+    return preset
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"a preset is a UTF-8 JSON file; {path}: {cause(error)}; check the file") from error
+
+
+def _parse(text: str, source: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ArtifactError(f"a preset is a JSON object; {source}: {error}; fix the file") from error
+
+
+def _require_name(preset: dict[str, Any], source: str) -> None:
     if not is_name(preset["name"]):
         raise ArtifactError(
             f"a preset's name has letters, digits, '_', '-' and '.'; {source} has {preset['name']!r}; give it another"
         )
-    if not isinstance(preset["export"].get("window_length"), int):
-        raise ArtifactError(f"a preset needs export.window_length, in samples; {source} has none; add it")
-    return preset
 
 
 def is_name(name: str) -> bool:
@@ -100,6 +132,7 @@ def bundled_folder(name: str) -> Path:
     Raises:
         ArtifactError: this preset ships without weights.
     """
+    name = current_name(name)
     for root in _bundled_roots():
         if (root / name / "metadata.json").is_file():
             return root / name

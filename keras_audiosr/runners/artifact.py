@@ -1,24 +1,26 @@
-"""An exported model's `metadata.json`: reading it, and holding the files beside it to their hashes."""
+"""Reads an exported model's `metadata.json`, and verifies the files beside it against their hashes."""
 
 import hashlib
 import json
 import warnings
 from pathlib import Path, PurePosixPath
 
-from ..errors import ArtifactError, TrustWarning
-from ..presets import check_preset, is_bundled
+from ..annotations import StrPath
+from ..errors import ArtifactError, TrustWarning, cause
+from ..presets import check_recorded, is_bundled
+from ..presets.facts import NUMBERS, UNDO_ENCODER_GAIN, ModelFacts
+from ..presets.reading import require_keys
 
 METADATA = "metadata.json"
-# Of metadata.json. A file that says nothing is of the first one.
+# Version of the format of metadata.json. A file without one has the first version.
 FORMAT = 1
-# Digits of a SHA-256 that tell one set of weights from another.
+# Number of digits of a SHA-256 that identify a set of weights.
 VERSION_LENGTH = 12
-# Of metadata.json, and of a preset's `data`: false where it is not said.
-UNDO_ENCODER_GAIN = "undo_encoder_gain"
-_NUMBERS = ("sample_rate", "window_length", "context", "hop_length")
+# The file of a SavedModel that holds its weights.
+VARIABLES = "variables/variables.data-00000-of-00001"
 
 
-def read_metadata(folder) -> dict:
+def read_metadata(folder: StrPath) -> dict:
     """Reads and checks `metadata.json`.
 
     Raises:
@@ -32,16 +34,9 @@ def read_metadata(folder) -> dict:
             f"an exported model has a {METADATA}; {path}: {error.strerror}; make one with 'keras-audiosr export'"
         ) from error
     except (ValueError, RecursionError) as error:
-        raise ArtifactError(f"{METADATA} must be JSON; {path}: {error}; export the model again") from error
-    sound = (
-        isinstance(metadata, dict)
-        and all(isinstance(metadata.get(key), int) for key in _NUMBERS)
-        and isinstance(metadata.get("name"), str)
-        and isinstance(metadata.get("files"), dict)
-    )
-    if not sound:
-        wanted = ", ".join(("name", *_NUMBERS, "files"))
-        raise ArtifactError(f"{METADATA} must have {wanted}; {path} lacks some; export the model again")
+        raise ArtifactError(f"{METADATA} must be JSON; {path}: {cause(error)}; export the model again") from error
+    needed: dict[str, type] = {"name": str, **dict.fromkeys(NUMBERS, int), "files": dict}
+    require_keys(metadata, needed, str(path), "export the model again")
     if metadata.get("format", 1) != FORMAT:
         raise ArtifactError(
             f"{METADATA} must be of format {FORMAT}; {path} is of format {repr(metadata['format'])[:40]},"
@@ -51,36 +46,41 @@ def read_metadata(folder) -> dict:
     return metadata
 
 
-def read_exported_preset(folder) -> dict:
-    """The preset that an exported model was made with, of its `metadata.json`.
+def read_exported_preset(folder: StrPath) -> dict:
+    """The preset that an exported model was made with, from its `metadata.json`.
 
     Raises:
         ArtifactError: missing or malformed.
     """
-    return check_preset(read_metadata(folder).get("preset"), f"'preset' in {Path(folder) / METADATA}")
+    return check_recorded(read_metadata(folder).get("preset"), f"'preset' in {Path(folder) / METADATA}")
 
 
-def runner_arguments(metadata: dict) -> dict:
-    """The arguments of `Runner` that a `metadata.json` holds."""
-    known = {key: metadata[key] for key in ("name", *_NUMBERS)}
-    return {**known, UNDO_ENCODER_GAIN: metadata.get(UNDO_ENCODER_GAIN) is True}
+def facts_of(metadata: dict, name: str) -> ModelFacts:
+    """The facts of a model from its `metadata.json`, with the version of one of the files that it lists.
+
+    Raises:
+        ArtifactError: inconsistent lengths.
+    """
+    known = {key: metadata[key] for key in ("name", *NUMBERS)}
+    undo_encoder_gain = metadata.get(UNDO_ENCODER_GAIN) is True
+    return ModelFacts(**known, undo_encoder_gain=undo_encoder_gain, version=_version_of(metadata, name))
 
 
 def describe(content: bytes) -> dict:
-    """What `metadata.json` says of a file under `files`."""
+    """The entry of a file under `files` in `metadata.json`."""
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
-def version_of(metadata: dict, name: str) -> str:
+def _version_of(metadata: dict, name: str) -> str:
     """The beginning of the recorded SHA-256 of a file of the artefact; empty when it is not listed."""
     entry = metadata["files"].get(name)
     return str(entry.get("sha256", ""))[:VERSION_LENGTH] if isinstance(entry, dict) else ""
 
 
-def read_verified(folder, metadata: dict, name: str) -> bytes:
-    """The bytes of a file of the artefact, once their hash is the recorded one.
+def read_verified(folder: StrPath, metadata: dict, name: str) -> bytes:
+    """Reads a file of the artefact and checks its hash against the recorded one.
 
-    What was hashed is what is returned: the file cannot change in between.
+    The bytes that were hashed are returned, so the file cannot change in between.
 
     Raises:
         ArtifactError: not listed, missing, or its hash differs.
@@ -105,10 +105,10 @@ def read_verified(folder, metadata: dict, name: str) -> bytes:
     return content
 
 
-def copy_verified(folder, metadata: dict, part: str, target) -> Path:
-    """Copies a folder of the artefact, the files that `metadata.json` lists and no other, each once its hash is right.
+def copy_verified(folder: StrPath, metadata: dict, part: str, target: StrPath) -> Path:
+    """Copies a folder of the artefact: only the files that `metadata.json` lists, each after its hash was checked.
 
-    TensorFlow reads a SavedModel by its path: from the copy it reads what was hashed.
+    TensorFlow reads a SavedModel by its path, and from the copy it reads the files that were checked.
 
     Args:
         folder: the exported model.
@@ -133,14 +133,15 @@ def copy_verified(folder, metadata: dict, part: str, target) -> Path:
     return copy
 
 
-def require_trust(folder, trust: bool) -> None:
-    """Refuses a SavedModel from elsewhere than this package, unless it is trusted; warns of one that is.
+def require_trust(folder: StrPath, trust: bool) -> None:
+    """Refuses a SavedModel that did not come with this package unless it is trusted; warns if it is trusted.
 
-    A SavedModel is a program: TensorFlow runs what its graph says, and graphs can read and write files. The hashes
-    beside it do not help here, since they come from whoever made it. TFLite and Keras' files hold no such operations.
+    A SavedModel is a program: TensorFlow executes its graph, and a graph can read and write files. The hashes beside it
+    do not protect against this, since they come from whoever made the model. TFLite and Keras files cannot contain such
+    operations.
 
     Raises:
-        ArtifactError: from elsewhere, and not trusted.
+        ArtifactError: the SavedModel did not come with this package and is not trusted.
     """
     if is_bundled(folder):
         return

@@ -1,15 +1,36 @@
-"""What every runner offers, whatever executes the network."""
+"""The interface of all runners, whatever executes the network."""
 
 import abc
+import dataclasses
 import os
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ..audio.encoder_gain import GainUndone, encoder_gain
-from ..audio.framing import BlockProcessor, OverlapSave, process_blocks
-from ..audio.resample import CorrectionAtRate
 from ..errors import ArtifactError, UsageError
+from ..files.encoder_gain import GainUndone, encoder_gain
+from ..presets.facts import ModelFacts
+from ..sound.framing import BlockProcessor, OverlapSave, process_blocks
+from ..sound.mid_side import Pairs
+from ..sound.resample import CorrectionAtRate
+
+
+@dataclasses.dataclass(frozen=True)
+class RunnerOptions:
+    """Options for opening a model. The options of a server are in its `serving.Server`.
+
+    Attributes:
+        trust: whether a SavedModel that did not come with this package may be run. It is a program, which can read and
+            write files; TFLite and Keras files are not.
+        num_threads: CPU threads of a LiteRT network that takes whole windows; each thread computes one window at a
+            time. The samples do not depend on it.
+        step: length of a step in samples. If an exported model has streaming artefacts, the one with the nearest step
+            is opened instead of the network that takes whole windows.
+    """
+
+    trust: bool = False
+    num_threads: int = 1
+    step: int | None = None
 
 
 class Runner(abc.ABC):
@@ -18,50 +39,53 @@ class Runner(abc.ABC):
     A runner is not thread-safe: give each thread its own.
 
     Args:
-        name: the preset's name.
-        sample_rate: Hz of the audio the model was trained on.
-        window_length: samples the network takes at once, a multiple of `hop_length`.
-        context: samples on each side that can influence an output sample, a multiple of `hop_length`.
-        hop_length: the grid, in samples, on which windows may start.
-        undo_encoder_gain: whether the model learnt from music whose encoder's gain (`audio.encoder_gain`) was undone.
-
-    Raises:
-        ArtifactError: lengths that do not fit each other.
+        facts: what is known of the model.
 
     Attributes:
-        in_flight: calls of `predict` at a time, for one signal. A runner that waits for others to compute has
-            more than 1, and a `predict` that several threads may call.
-        version: what tells these weights from others of the same name, such as the beginning of their SHA-256;
-            empty when unknown.
+        in_flight: concurrent calls of `predict` for one signal. It is above 1 for a runner that waits for a server or
+            computes on several cores; several threads may then call its `predict`.
+        facts: as given; each of them is an attribute of the runner, too.
     """
 
     in_flight = 1
-    version = ""
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        sample_rate: int,
-        window_length: int,
-        context: int,
-        hop_length: int,
-        undo_encoder_gain: bool = False,
-    ):
-        if sample_rate < 1:
-            raise ArtifactError(f"a model has a sample rate; {name!r} has {sample_rate} Hz; export it again")
-        on_grid = hop_length > 0 and window_length % hop_length == context % hop_length == 0
-        if not on_grid or context < 0 or window_length <= 2 * context:
-            raise ArtifactError(
-                "window_length and context must be multiples of hop_length, with window_length above 2 * context;"
-                f" model {name!r} has {window_length}, {context} and {hop_length}; export it again"
-            )
-        self.name = name
-        self.sample_rate = sample_rate
-        self.window_length = window_length
-        self.context = context
-        self.hop_length = hop_length
-        self.undo_encoder_gain = undo_encoder_gain
+    def __init__(self, facts: ModelFacts):
+        self.facts = facts
+
+    @property
+    def name(self) -> str:
+        """As in `ModelFacts`."""
+        return self.facts.name
+
+    @property
+    def sample_rate(self) -> int:
+        """As in `ModelFacts`."""
+        return self.facts.sample_rate
+
+    @property
+    def window_length(self) -> int:
+        """As in `ModelFacts`."""
+        return self.facts.window_length
+
+    @property
+    def context(self) -> int:
+        """As in `ModelFacts`."""
+        return self.facts.context
+
+    @property
+    def hop_length(self) -> int:
+        """As in `ModelFacts`."""
+        return self.facts.hop_length
+
+    @property
+    def undo_encoder_gain(self) -> bool:
+        """As in `ModelFacts`."""
+        return self.facts.undo_encoder_gain
+
+    @property
+    def version(self) -> str:
+        """As in `ModelFacts`."""
+        return self.facts.version
 
     @abc.abstractmethod
     def predict(self, windows: np.ndarray) -> np.ndarray:
@@ -71,27 +95,35 @@ class Runner(abc.ABC):
             windows: array `(batch, window_length, 1)` float32 at the model's sample rate.
 
         Returns:
-            Array of the same shape; within `context` samples of its ends a window's edge shows.
+            Array of the same shape. Samples within `context` of its ends are affected by the window's edges.
         """
 
     def processor(
-        self, channels: int, sample_rate: int | None = None, path: str | os.PathLike[str] | None = None
+        self,
+        channels: int,
+        sample_rate: int | None = None,
+        path: str | os.PathLike[str] | None = None,
+        pairs: Pairs | None = None,
     ) -> BlockProcessor:
         """The `BlockProcessor` that restores one signal: `push(block)` as it comes, then `finish()`.
 
         Args:
-            channels: number of audio channels; each is restored by itself.
+            channels: number of audio channels. A left and a right channel are restored as mid and side, all others by
+                themselves.
             sample_rate: Hz of the signal; the model's own when `None`. At any other rate only the
-                model's correction is resampled and added (`audio.resample`).
-            path: the file that the signal was decoded from, if any. What its encoder did to the level is undone
-                where the model was trained so.
+                model's correction is resampled and added (`sound.resample`).
+            path: the file that the signal was decoded from, if any. The gain of its encoder is undone if the model was
+                trained that way.
+            pairs: indices of left and right channels, as for `sound.mid_side.channel_pairs`.
         """
-        processor = self._processor(channels, sample_rate)
+        processor = self._processor(channels, sample_rate, pairs)
         gain = encoder_gain(path) if path is not None and self.undo_encoder_gain else 1.0
         return processor if gain == 1.0 else GainUndone(processor, gain)
 
-    def _processor(self, channels: int, sample_rate: int | None) -> BlockProcessor:
-        processor = OverlapSave(self._checked_predict, self.window_length, self.context, channels, self.in_flight)
+    def _processor(self, channels: int, sample_rate: int | None, pairs: Pairs | None) -> BlockProcessor:
+        processor = OverlapSave(
+            self._checked_predict, self.window_length, self.context, channels, self.in_flight, pairs
+        )
         if sample_rate in (None, self.sample_rate):
             return processor
         return CorrectionAtRate(processor, sample_rate, self.sample_rate, channels)
@@ -103,7 +135,7 @@ class Runner(abc.ABC):
         sample_rate: int | None = None,
         path: str | os.PathLike[str] | None = None,
     ) -> Iterator[np.ndarray]:
-        """Restores a signal that comes in blocks `(time, channels)` of any length, in flat memory."""
+        """Restores a signal that comes in blocks `(time, channels)` of any length, in constant memory."""
         return process_blocks(self.processor(channels, sample_rate, path), blocks)
 
     def run(
@@ -117,7 +149,8 @@ class Runner(abc.ABC):
             path: the file that the signal was decoded from, as for `processor`.
 
         Returns:
-            Array of the same shape, aligned to the sample. It can exceed [-1, 1] where the input nearly does.
+            Array of the same shape, aligned to the sample. It can exceed [-1, 1] where the input is close to full
+            scale.
 
         Raises:
             UsageError: not an array `(time, channels)`.

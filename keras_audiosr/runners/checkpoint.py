@@ -1,42 +1,85 @@
-"""A checkpoint of a training run, and what lies beside it."""
+"""Reads a checkpoint of a training run and the files beside it."""
 
 import hashlib
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ..audio.files import atomic_output
-from ..errors import ArtifactError, UsageError
-from ..presets import load_preset
+from ..annotations import StrPath
+from ..errors import ArtifactError, UsageError, on_one_line
+from ..presets import read_recorded
+from ..processes.partial_files import atomic_output
 
 CHECKPOINT = "best.keras"
 PRESET = "preset.json"
-# Beside a checkpoint, once its run has ended: its hash, as sha256sum -c reads it.
+# Files of a run: the arguments that it was started with, and the results of its epochs.
+RECORD = "run.json"
+HISTORY = "history.json"
+# Suffix of the file with a checkpoint's hash, in the format of sha256sum -c. It is written when the run has ended.
 CHECKSUM = ".sha256"
 
 
-def read_run_preset(checkpoint) -> dict:
+def read_run_preset(checkpoint: StrPath) -> dict:
     """The `preset.json` that `train` leaves beside its checkpoints.
 
     Raises:
         ArtifactError: missing or malformed.
     """
     path = Path(checkpoint).parent / PRESET
-    try:
-        return load_preset(path)
-    except UsageError as error:
+    if not path.is_file():
         raise ArtifactError(
             f"a checkpoint needs its run's {PRESET} beside it; {path} is no file;"
             " point to the run folder that 'keras-audiosr train' made"
-        ) from error
+        )
+    return read_recorded(path)
 
 
-def load_checkpoint(path):
+def read_record(run: Path) -> dict[str, Any]:
+    """The `run.json` of a run: `arguments` and `versions`, both dicts.
+
+    Raises:
+        UsageError: it is damaged.
+    """
+    record = _read_json(run / RECORD, "must hold its arguments")
+    if not isinstance(record, dict) or not all(isinstance(record.get(key), dict) for key in ("arguments", "versions")):
+        raise _damaged(run / RECORD, "must hold its arguments", "no arguments and versions in it")
+    return record
+
+
+def read_history(run: Path) -> list[dict[str, Any]] | None:
+    """The `history.json` of a run that has ended: one dict an epoch; `None` of one that has not.
+
+    Raises:
+        UsageError: it is damaged.
+    """
+    if not (run / HISTORY).is_file():
+        return None
+    history = _read_json(run / HISTORY, "must hold its epochs")
+    epochs = isinstance(history, list) and bool(history) and all(isinstance(epoch, dict) for epoch in history)
+    if not epochs or not all(isinstance(epoch.get("val_loss"), int | float) for epoch in history):
+        raise _damaged(run / HISTORY, "must hold its epochs", "no list of epochs with a val_loss")
+    return history
+
+
+def _read_json(path: Path, rule: str) -> Any:
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise _damaged(path, rule, f"{type(error).__name__} {on_one_line(error)}") from error
+
+
+def _damaged(path: Path, rule: str, reason: str) -> UsageError:
+    return UsageError(f"a run's {path.name} {rule}; {path}: {reason}; name another folder, or bring the file back")
+
+
+def load_checkpoint(path: StrPath) -> Any:
     """Loads a `.keras` file under safe mode; returns the `keras.Model`.
 
     Raises:
         ArtifactError: missing, damaged, of another version, holding code (a `Lambda`), or with weights that are not
-            finite; or its SHA-256 is not the one that its run noted when it ended.
+            finite; or its SHA-256 is not the one that its run recorded when it ended.
     """
     path = Path(path)
     if not path.is_file():
@@ -44,15 +87,15 @@ def load_checkpoint(path):
     _require_noted_hash(path)
     import keras
 
-    # Importing them registers their classes, which is how safe mode knows them.
+    # Importing these modules registers their classes, which safe mode requires.
     from .. import layers, models  # noqa: F401
 
     try:
         # Nothing is trained here, so neither optimizer nor losses need to be restored.
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    # Keras lets everything through that zipfile, h5py, json and the layers raise.
+    # Keras passes on any exception of zipfile, h5py, json and the layers.
     except Exception as error:
-        reason = " ".join(str(error).split())[:300]
+        reason = on_one_line(error)
         raise ArtifactError(
             f"a checkpoint that Keras can load is needed; {path}: {type(error).__name__} {reason};"
             " train or fetch it again"
@@ -62,7 +105,7 @@ def load_checkpoint(path):
 
 
 def write_checksum(checkpoint: Path) -> None:
-    """Notes the SHA-256 of a checkpoint beside it: `load_checkpoint` holds it to that from now on."""
+    """Writes the SHA-256 of a checkpoint to a file beside it; `load_checkpoint` checks it from then on."""
     with atomic_output(checkpoint.with_name(checkpoint.name + CHECKSUM)) as partial:
         partial.write_text(f"{hashlib.sha256(checkpoint.read_bytes()).hexdigest()}  {checkpoint.name}\n", "utf-8")
 
@@ -79,7 +122,7 @@ def _require_noted_hash(path: Path) -> None:
         )
 
 
-def require_finite_weights(model, path) -> None:
+def require_finite_weights(model: Any, path: StrPath) -> None:
     """Refuses a model with NaN or infinity among its weights.
 
     Raises:

@@ -1,14 +1,18 @@
-"""TensorFlow Lite on LiteRT: the runner of `restore`. Imports no TensorFlow."""
+"""Runs TensorFlow Lite models with LiteRT, as `restore` does by default. It does not import TensorFlow."""
 
 import contextlib
 import os
+import queue
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..annotations import StrPath
 from ..errors import ArtifactError
-from .artifact import read_metadata, read_verified, runner_arguments, version_of
+from .artifact import facts_of, read_metadata, read_verified
 from .base import Runner
 
 TFLITE = "model.tflite"
@@ -17,24 +21,34 @@ TFLITE = "model.tflite"
 class LiteRTRunner(Runner):
     """Runs an exported `model.tflite`.
 
+    Several threads may call `predict`. Up to `num_threads` windows are computed at a time, each on its own interpreter
+    and core. This is faster than several threads on one window, which wait for each other after every layer, and it
+    gives the same samples bit for bit.
+
     Args:
         folder: the exported model: `metadata.json` and what it lists.
         file: name of the `.tflite` file in it.
-        num_threads: CPU threads for one window. On two idle cores two take 0.6 of the time of one; for many files
-            it is better to run several side by side.
+        num_threads: CPU threads, each for one window at a time. With 1 everything is computed in the caller's thread.
 
     Raises:
         ArtifactError: missing, damaged (SHA-256), or not the network that `metadata.json` describes.
     """
 
-    def __init__(self, folder, file: str = TFLITE, num_threads: int = 1):
+    def __init__(self, folder: StrPath, file: str = TFLITE, num_threads: int = 1):
         folder = Path(folder)
         metadata = read_metadata(folder)
-        super().__init__(**runner_arguments(metadata))
+        super().__init__(facts_of(metadata, file))
         content = read_verified(folder, metadata, file)
-        self.version = version_of(metadata, file)
 
-        self._network, shapes = open_network(folder / file, content, num_threads)
+        self._networks: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(num_threads):
+            network, shapes = open_network(folder / file, content, num_threads=1)
+            self._networks.put(network)
+        # One call more than there are interpreters, so that none is idle while a result is written.
+        self.in_flight = num_threads + 1 if num_threads > 1 else 1
+        # Python must not exit while a thread is inside LiteRT, as after an interrupt, so this waits for windows in
+        # flight.
+        weakref.finalize(self, _wait_until_idle, self._networks, num_threads)
         window = (1, self.window_length, 1)
         if shapes != ({"lossy": window}, {"restored": window}):
             raise ArtifactError(
@@ -43,26 +57,35 @@ class LiteRTRunner(Runner):
             )
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
-        """Runs the network on `(batch, window_length, 1)`, one window at a time."""
-        # The network's shapes are static, which is what makes it fast.
-        return np.concatenate([self._network(lossy=window[None])["restored"] for window in windows])
+        """Runs the network on `(batch, window_length, 1)`, one window at a time; several threads may call it."""
+        network = self._networks.get()
+        try:
+            # The network's shapes are static, which makes it fast, so each call takes one window.
+            return np.concatenate([network(lossy=window[None])["restored"] for window in windows])
+        finally:
+            self._networks.put(network)
+
+
+def _wait_until_idle(networks: "queue.SimpleQueue[Any]", count: int) -> None:
+    for _ in range(count):
+        networks.get()
 
 
 def open_network(path: Path, content: bytes, num_threads: int) -> tuple[Any, tuple[dict, dict]]:
-    """Opens a `.tflite` file of one signature.
+    """Opens a `.tflite` file with one signature.
 
     Args:
         path: where it came from, for messages.
-        content: the file.
+        content: the file's bytes.
         num_threads: CPU threads.
 
     Returns:
-        What calls the signature, and the shapes of its inputs and of its outputs by name.
+        A function that calls the signature, and the shapes of its inputs and outputs by name.
 
     Raises:
         ArtifactError: not a network that LiteRT can run.
     """
-    from ai_edge_litert.interpreter import Interpreter  # here: `--help` does without
+    from ai_edge_litert.interpreter import Interpreter  # imported here, because `--help` does not need it
 
     try:
         with _quiet_stderr():
@@ -82,7 +105,7 @@ def open_network(path: Path, content: bytes, num_threads: int) -> tuple[Any, tup
 
 
 @contextlib.contextmanager
-def _quiet_stderr():
+def _quiet_stderr() -> Iterator[None]:
     """Keeps LiteRT's "Created XNNPACK delegate" line, which no setting turns off, away from the user's terminal."""
     try:
         kept = os.dup(2)

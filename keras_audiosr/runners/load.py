@@ -1,79 +1,83 @@
-"""Which runner a path asks for."""
+"""Opens the runner for a model."""
 
+import importlib
 import os
 from pathlib import Path
+from typing import Any
 
-from .. import presets
 from ..errors import ArtifactError
-from ..serving import Server, is_server
-from .artifact import METADATA, read_metadata
-from .base import Runner
-from .checkpoint import CHECKPOINT
-from .keras import KerasRunner
+from ..serving import Server
+from .artifact import read_metadata
+from .base import Runner, RunnerOptions
 from .litert import TFLITE, LiteRTRunner
+from .locate import OPENED_BY, Kind, Located, locate
 from .streaming import StreamingRunner
+
+__all__ = ["RunnerOptions", "load_runner", "open_runner"]
 
 
 def load_runner(
-    path_or_preset: str | os.PathLike | Server | None = None, trust: bool = False, num_threads: int = 1
+    path_or_preset: str | os.PathLike[str] | Server | None = None, trust: bool = False, num_threads: int = 1
 ) -> Runner:
     """The runner for a model, chosen by what the path holds.
 
     Args:
         path_or_preset: one of
             - an exported model: the folder with `metadata.json`, for its `model.tflite` or, where that was left out,
-              the first `.tflite` file in the alphabet; or a `.tflite` file in it (LiteRT), which may be a streaming
-              one or a smaller variant;
+              its only `.tflite` file; or a `.tflite` file in it (LiteRT), which may be a streaming one or a smaller
+              variant;
             - its SavedModel folder, which holds `saved_model.pb` (TensorFlow);
             - a run folder of `train`, or a `.keras` file in one (Keras);
-            - a preset's name, for the exported model that comes with the package (LiteRT);
+            - a preset's name, for the exported model that comes with the package (LiteRT), whatever lies in the working
+              directory: a folder of that name is `./NAME`;
             - the URL of a model on TensorFlow Serving, `grpc://HOST:PORT/MODEL[@VERSION|:LABEL]`, or with
               `grpcs`, `http`, `https`; a `serving.Server` is such a URL with options;
             - `None` for the default preset.
         trust: whether a SavedModel that did not come with this package may be run. It is a program, which can read and
-            write files; TFLite and Keras' files are none.
-        num_threads: CPU threads of a network on LiteRT that takes whole windows. The samples are the same.
+            write files; TFLite and Keras files are not.
+        num_threads: CPU threads of a LiteRT network that takes whole windows; each thread computes one window at a
+            time. The samples do not depend on it.
 
     Raises:
-        ArtifactError: nothing of the kind, it is damaged, or a SavedModel from elsewhere that is not trusted.
-        ServerError: the server does not answer, or not with a model of `keras-audiosr serve bundle`.
+        ArtifactError: there is no such model, it is damaged, a SavedModel from elsewhere that is not trusted, or an
+            exported model of several `.tflite` files none of which is `model.tflite`.
+        ServerError: the server does not respond, or its model was not made by `keras-audiosr serve bundle`.
     """
-    if path_or_preset is None:
-        return _lite(presets.bundled_folder(presets.DEFAULT_PRESET), num_threads)
-    if is_server(path_or_preset):
-        path_or_preset = Server(str(path_or_preset))
-    if isinstance(path_or_preset, Server):
-        from .serving import ServingRunner
-
-        return ServingRunner(path_or_preset.url, path_or_preset.options)
-    path = Path(path_or_preset)
-    if path.is_dir():
-        if (path / METADATA).exists():
-            return _lite(path, num_threads)
-        if (path / "saved_model.pb").exists():
-            from .saved_model import SavedModelRunner
-
-            return SavedModelRunner(path, trust)
-        if (path / CHECKPOINT).exists():
-            return KerasRunner(path / CHECKPOINT)
-    elif path.suffix == ".tflite":
-        return _lite(path.parent, num_threads, path.name)
-    elif path.suffix == ".keras":
-        return KerasRunner(path)
-    elif str(path_or_preset) in presets.list_presets():
-        return _lite(presets.bundled_folder(str(path_or_preset)), num_threads)
-    raise ArtifactError(
-        "a model is an exported folder, a SavedModel, a run folder, a .keras file or a preset"
-        f" ({', '.join(presets.list_presets())}); received {str(path_or_preset)!r}, none of them; check the path"
-    )
+    return open_runner(locate(path_or_preset), RunnerOptions(trust, num_threads))
 
 
-def _lite(folder: Path, num_threads: int, file: str | None = None) -> Runner:
-    """LiteRT's runner for a file of an exported model, the main one unless it is named."""
-    metadata = read_metadata(folder)
-    if file is None:
-        others = sorted(name for name in metadata["files"] if name.endswith(".tflite"))
-        file = TFLITE if TFLITE in others or not others else others[0]
+def open_runner(located: Located, options: RunnerOptions | None = None) -> Runner:
+    """The runner for a model that `locate` found. It raises the same errors as `load_runner`."""
+    options = options or RunnerOptions()
+    if located.kind in OPENED_BY:
+        module, name = OPENED_BY[located.kind]
+        runner: Runner = getattr(importlib.import_module(f".{module}", __package__), name).open(located, options)
+        return runner
+    path = located.place
+    if located.kind is Kind.TFLITE:
+        return _lite(path.parent, path.name, read_metadata(path.parent), options)
+    metadata = read_metadata(path)
+    return _lite(path, _network(path, metadata, options.step), metadata, options)
+
+
+def _lite(folder: Path, file: str, metadata: dict[str, Any], options: RunnerOptions) -> Runner:
+    """LiteRT's runner for a file of an exported model."""
     if file in metadata.get("streaming", {}):
         return StreamingRunner(folder, file)
-    return LiteRTRunner(folder, file, num_threads)
+    return LiteRTRunner(folder, file, options.num_threads)
+
+
+def _network(folder: Path, metadata: dict[str, Any], step: int | None) -> str:
+    """The `.tflite` file of an exported model that is run when none is named."""
+    steps = metadata.get("streaming") or {}
+    if step is not None and steps:
+        return min(steps, key=lambda name: abs(steps[name]["hop_length"] - step))
+    files = sorted(name for name in metadata["files"] if name.endswith(".tflite"))
+    if TFLITE in files or not files:
+        return TFLITE
+    if len(files) > 1:
+        raise ArtifactError(
+            f"an exported model is run by its {TFLITE}; {folder} has none, but {', '.join(files)}; name the one to run,"
+            f" such as {folder / files[0]}"
+        )
+    return files[0]

@@ -1,4 +1,4 @@
-"""Trained networks as Keras models: to look into, to train on, to build upon."""
+"""Loads trained networks as Keras models, to inspect them, train them further or build on them."""
 
 import os
 import tempfile
@@ -6,10 +6,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import ArtifactError, UsageError
-from ..presets import DEFAULT_PRESET, bundled_folder, list_presets, load_preset
+from ..errors import ArtifactError, UsageError, on_one_line
+from ..presets import DEFAULT_PRESET, load_preset
 from .artifact import METADATA, read_metadata, read_verified
-from .checkpoint import CHECKPOINT, load_checkpoint, require_finite_weights
+from .checkpoint import load_checkpoint, require_finite_weights
+from .locate import EXPORTED, KERAS, Located, locate
 
 if TYPE_CHECKING:
     import keras
@@ -17,44 +18,33 @@ if TYPE_CHECKING:
 WEIGHTS = "model.weights.h5"
 
 
-def load_model(preset_or_path: str | os.PathLike[str] | None = None) -> "keras.Model":
+def load_model(preset_or_path: "str | os.PathLike[str] | Located | None" = None) -> "keras.Model":
     """Loads a trained network.
 
     Args:
         preset_or_path: one of
-            - a preset's name, for the weights that come with the package;
+            - a preset's name, for the weights that come with the package (a folder of that name is `./NAME`);
             - an exported model: the folder with `metadata.json` and `model.weights.h5`;
             - a run folder of `train`, or a `.keras` file in one;
-            - `None` for the default preset.
+            - `None` for the default preset;
+            - what `runners.locate` found.
 
     Returns:
         A `keras.Model` that takes `lossy` `(batch, time, 1)` and returns `restored` of the same shape, one channel a
-        row. It is not compiled. `load_runner` gives what restores whole songs.
+        row. It is not compiled. `load_runner` returns a runner that restores whole songs.
 
     Raises:
-        ArtifactError: nothing of the kind; damaged (SHA-256); weights that are not finite; or a preset that ships
-            without weights.
+        ArtifactError: no such model; damaged (SHA-256); weights that are not finite; or a preset or an exported
+            model without Keras weights.
 
     Example:
 
-    >>> model = load_model("paired_resnet_frame_44k")  # doctest: +SKIP
+    >>> model = load_model("paired_resnet_bands_44k")  # doctest: +SKIP
     >>> restored = model(lossy)  # doctest: +SKIP
     """
-    if preset_or_path is None:
-        preset_or_path = DEFAULT_PRESET
-    path = Path(preset_or_path)
-    if path.is_dir() and (path / METADATA).exists():
-        return _load_exported(path)
-    if path.is_dir() and (path / CHECKPOINT).exists():
-        return load_checkpoint(path / CHECKPOINT)
-    if path.suffix == ".keras":
-        return load_checkpoint(path)
-    if str(preset_or_path) in list_presets():
-        return _load_exported(bundled_folder(str(preset_or_path)))
-    raise ArtifactError(
-        "a Keras model is loaded from an exported folder, a run folder, a .keras file or a preset"
-        f" ({', '.join(list_presets())}); received {str(preset_or_path)!r}, none of them; check the path"
-    )
+    located = locate(preset_or_path)
+    located.require(KERAS, "a Keras model is loaded from", "name the run or the exported folder it comes from")
+    return _load_exported(located.place) if located.kind in EXPORTED else load_checkpoint(located.checkpoint)
 
 
 def from_preset(preset: str | os.PathLike[str], load_weights: bool = True, **config: Any) -> "keras.Model":
@@ -62,7 +52,8 @@ def from_preset(preset: str | os.PathLike[str], load_weights: bool = True, **con
 
     Args:
         preset: one of `list_presets()`; without weights also the path of a `.json` file of the same form.
-        load_weights: whether the trained weights that come with the package are loaded; else the network is new.
+        load_weights: whether the trained weights that come with the package are loaded; otherwise the network is newly
+            initialised.
         **config: arguments of the architecture that replace the preset's, for a new network.
 
     Returns:
@@ -74,7 +65,7 @@ def from_preset(preset: str | os.PathLike[str], load_weights: bool = True, **con
 
     Example:
 
-    >>> model = from_preset("paired_resnet_frame_44k", load_weights=False, filters=64)  # doctest: +SKIP
+    >>> model = from_preset("paired_resnet_bands_44k", load_weights=False, filters=64)  # doctest: +SKIP
     """
     if load_weights:
         if config:
@@ -97,22 +88,41 @@ def _build(model: Any, source: str, config: dict[str, Any]) -> "keras.Model":
     return build_model(model["architecture"], **(model.get("config") or {}) | config)
 
 
+def read_weights(folder: Path, metadata: dict[str, Any]) -> bytes:
+    """Reads the Keras weights of an exported model and checks their hash against the recorded one.
+
+    Args:
+        folder: the exported model.
+        metadata: what `read_metadata` returned.
+
+    Raises:
+        ArtifactError: they were left out of the export, or are missing or damaged.
+    """
+    if WEIGHTS not in metadata["files"]:
+        raise ArtifactError(
+            f"a Keras model needs its weights, {WEIGHTS}; they were left out of {folder}, which can only restore and"
+            f" play; name the run that {metadata['name']!r} was exported from, or a preset that has them, such as"
+            f" {DEFAULT_PRESET!r}"
+        )
+    return read_verified(folder, metadata, WEIGHTS)
+
+
 def _load_exported(folder: Path) -> "keras.Model":
     metadata = read_metadata(folder)
-    content = read_verified(folder, metadata, WEIGHTS)
+    content = read_weights(folder, metadata)
     preset = metadata.get("preset")
     model = _build(preset.get("model") if isinstance(preset, dict) else None, str(folder / METADATA), {})
-    # Keras reads a file: one that holds the bytes that were verified, and nothing else.
+    # Keras reads weights from a file, so the verified bytes are written to a temporary one.
     with tempfile.TemporaryDirectory() as place:
         weights = Path(place, WEIGHTS)
         weights.write_bytes(content)
         try:
             with warnings.catch_warnings():
-                # Keras only warns of layers for which the file has nothing, and leaves them as they were drawn.
+                # Keras only warns about layers that are missing in the file, and leaves their random initial weights.
                 warnings.filterwarnings("error", message="Skipping")
                 model.load_weights(weights)
         except (ValueError, OSError, KeyError, UserWarning) as error:
-            reason = " ".join(str(error).split())[:300]
+            reason = on_one_line(error)
             raise ArtifactError(
                 f"the weights must fit the network in {METADATA}; {folder / WEIGHTS}: {reason}; export it again"
             ) from error

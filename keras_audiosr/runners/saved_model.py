@@ -1,13 +1,15 @@
-"""A TensorFlow SavedModel, as TF Serving would run it."""
+"""Runs a TensorFlow SavedModel as TF Serving would."""
 
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import ArtifactError
-from .artifact import copy_verified, read_metadata, require_trust, runner_arguments, version_of
-from .base import Runner
+from ..annotations import StrPath
+from ..errors import ArtifactError, on_one_line
+from .artifact import VARIABLES, copy_verified, facts_of, read_metadata, require_trust
+from .base import Runner, RunnerOptions
+from .locate import Located
 
 SIGNATURE = "serving_default"
 
@@ -16,18 +18,17 @@ class SavedModelRunner(Runner):
     """Runs the SavedModel `1/` of an exported model through its signature.
 
     Args:
-        folder: the SavedModel folder; `metadata.json` lies beside it, in its parent.
-        trust: whether one that did not come with this package may be run, as the program that it is.
+        folder: the SavedModel folder; `metadata.json` is in its parent folder.
+        trust: whether a SavedModel, which is a program, may be run if it did not come with this package.
 
     Raises:
         ArtifactError: missing, damaged (SHA-256), without the signature, or from elsewhere and not trusted.
     """
 
-    def __init__(self, folder, trust: bool = False):
+    def __init__(self, folder: StrPath, trust: bool = False):
         folder = Path(folder).absolute()
         metadata = read_metadata(folder.parent)
-        super().__init__(**runner_arguments(metadata))
-        self.version = version_of(metadata, f"{folder.name}/variables/variables.data-00000-of-00001")
+        super().__init__(facts_of(metadata, f"{folder.name}/{VARIABLES}"))
         with tempfile.TemporaryDirectory() as place:
             copy = copy_verified(folder.parent, metadata, folder.name, place)
             require_trust(folder, trust)
@@ -37,13 +38,18 @@ class SavedModelRunner(Runner):
             try:
                 self._loaded = tf.saved_model.load(str(copy))  # kept: it owns the variables
                 self._network = self._loaded.signatures[SIGNATURE]
-            # TensorFlow lets everything through that its parsers and its kernels raise.
+            # TensorFlow passes on any exception of its parsers and kernels.
             except Exception as error:
-                reason = " ".join(str(error).split())[:300]
+                reason = on_one_line(error)
                 raise ArtifactError(
                     f"a SavedModel with signature {SIGNATURE!r} is needed; {folder}: {type(error).__name__} {reason};"
                     " export the model again"
                 ) from error
+
+    @classmethod
+    def open(cls, located: Located, options: RunnerOptions) -> "SavedModelRunner":
+        """Opens what `locate` found."""
+        return cls(located.place, options.trust)
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
         """Runs the network once, on `(batch, window_length, 1)`."""

@@ -1,14 +1,16 @@
-"""A stateful step on LiteRT: music restored block by block, as it comes. Imports no TensorFlow."""
+"""Runs a stateful step with LiteRT, to restore music block by block as it arrives. It does not import TensorFlow."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..audio.framing import BlockProcessor, SampleQueue
-from ..audio.resample import CorrectionAtRate
+from ..annotations import StrPath
 from ..errors import ArtifactError, UsageError
-from .artifact import METADATA, read_metadata, read_verified, runner_arguments, version_of
+from ..sound.framing import BlockProcessor, SampleQueue
+from ..sound.mid_side import Pairs, channel_pairs, to_left_right, to_mid_side
+from ..sound.resample import CorrectionAtRate
+from .artifact import METADATA, facts_of, read_metadata, read_verified
 from .base import Runner
 from .litert import open_network
 
@@ -32,18 +34,17 @@ class StreamingRunner(Runner):
 
     Example:
 
-    >>> runner = StreamingRunner("exported_models/paired_resnet_frame_44k", "stream_1024.tflite")  # doctest: +SKIP
+    >>> runner = StreamingRunner("exported_models/paired_resnet_bands_44k", "stream_1024.tflite")  # doctest: +SKIP
     >>> restorer = runner.restorer(channels=2)  # doctest: +SKIP
     >>> restored = restorer.step(block)  # doctest: +SKIP
     """
 
-    def __init__(self, folder, file: str = "stream_1024.tflite", num_threads: int = 1):
+    def __init__(self, folder: StrPath, file: str = "stream_1024.tflite", num_threads: int = 1):
         folder = Path(folder)
         metadata = read_metadata(folder)
-        super().__init__(**runner_arguments(metadata))
+        super().__init__(facts_of(metadata, file))
         self.step_length, self.latency, self._warm_up, self._state_shapes = _described(folder, metadata, file)
         content = read_verified(folder, metadata, file)
-        self.version = version_of(metadata, file)
         self._network, shapes = open_network(folder / file, content, num_threads)
         block = (1, self.step_length, 1)
         wanted = ({"lossy": block} | self._state_shapes, {"restored": block} | self._state_shapes)
@@ -57,18 +58,18 @@ class StreamingRunner(Runner):
         """Runs each of `(batch, time, 1)` as a signal of its own, preceded and followed by silence."""
         return np.stack([self.run(window) for window in windows])
 
-    def _processor(self, channels: int, sample_rate: int | None) -> BlockProcessor:
-        restorer = self.restorer(channels)
+    def _processor(self, channels: int, sample_rate: int | None, pairs: Pairs | None) -> BlockProcessor:
+        restorer = self.restorer(channels, pairs)
         if sample_rate in (None, self.sample_rate):
             return restorer
         return CorrectionAtRate(restorer, sample_rate, self.sample_rate, channels)
 
-    def restorer(self, channels: int) -> "StreamingRestorer":
-        """A stream of its own, at the model's sample rate. Streams of one runner do not know of each other."""
-        return StreamingRestorer(self, channels)
+    def restorer(self, channels: int, pairs: Pairs | None = None) -> "StreamingRestorer":
+        """A new stream at the model's sample rate. The streams of one runner are independent of each other."""
+        return StreamingRestorer(self, channels, pairs)
 
     def step(self, lossy: np.ndarray, states: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """One step of one channel.
+        """Runs one step on mid, side, or a single channel.
 
         Args:
             lossy: array `(step_length,)` float32.
@@ -89,7 +90,7 @@ class StreamingRunner(Runner):
         return restored, results
 
     def _state_of_silence(self) -> dict[str, np.ndarray]:
-        """What endless silence before the signal leaves: the network's answer to it is not zero in every layer."""
+        """The states after endless silence before the signal. They are not zero in every layer."""
         states = {name: np.zeros(shape, np.float32) for name, shape in self._state_shapes.items()}
         for _ in range(self._warm_up // self.step_length):
             _, states = self.step(np.zeros(self.step_length, np.float32), states)
@@ -97,17 +98,19 @@ class StreamingRunner(Runner):
 
 
 class StreamingRestorer:
-    """One signal on its way through a `StreamingRunner`: its state, channel by channel.
+    """Restores one signal with a `StreamingRunner`, with a state each for mid, side and every other channel.
 
-    As a `BlockProcessor`, `push` takes blocks of any length and gives back the aligned signal; `finish` gives
-    its tail. A player calls `step` instead, with blocks of `hop_length`, and hears each `latency` samples later.
+    As a `BlockProcessor`, `push` takes blocks of any length and returns the aligned signal, and `finish` returns its
+    tail. A player calls `step` instead, with blocks of `hop_length`, and plays each result `latency` samples later.
 
-    A sample with digital silence (exact zeros) over the context before it and `latency` samples after it comes out
-    as digital silence, and a step of nothing else never reaches the model.
+    A sample with digital silence (exact zeros) over the context before it and `latency` samples after it comes out as
+    digital silence, and a step of only zeros never reaches the model. This applies to mid and side, so that equal
+    channels stay equal, and to the output channels, so that a silent one stays silent.
 
     Args:
         runner: what executes the steps.
-        channels: number of audio channels; each is restored by itself.
+        channels: number of audio channels.
+        pairs: indices of left and right channels, as for `sound.mid_side.channel_pairs`.
 
     Attributes:
         hop_length: samples a step.
@@ -116,22 +119,25 @@ class StreamingRestorer:
         channels: as given.
     """
 
-    def __init__(self, runner: StreamingRunner, channels: int):
+    def __init__(self, runner: StreamingRunner, channels: int, pairs: Pairs | None = None):
         self._runner = runner
+        self._pairs = channel_pairs(channels, pairs)
         self.channels = channels
         self.hop_length = runner.step_length
         self.latency = runner.latency
         self.sample_rate = runner.sample_rate
-        # Zeros in a row, the sample itself among them, that make a sample of output silent; and those after which
-        # the state is that of silence again.
+        # Number of zeros in a row, including the sample itself, after which an output sample is silent; and number
+        # after which the state is that of silence again.
         self._silent = runner.context + runner.latency + 1
         self._settled = max(self._silent, runner._warm_up)
         self.reset()
 
     def reset(self) -> None:
-        """Begins a new signal; as a new restorer."""
+        """Begins a new signal, as a new restorer would."""
         self._states = [self._runner._silence] * self.channels
-        self._zeros = [self._settled] * self.channels  # in a row, up to now
+        # Of mid and side, and of the channels as they come.
+        self._coded_zeros = _ZeroRuns(self.channels, self._settled)
+        self._zeros = _ZeroRuns(self.channels, self._settled)
         self._queue = SampleQueue(self.channels)
         self._received = self._produced = self._returned = 0
 
@@ -153,24 +159,24 @@ class StreamingRestorer:
                 f"a step takes (hop_length, channels) = {(self.hop_length, self.channels)}; received {lossy.shape};"
                 " use push for blocks of any length"
             )
+        coded = to_mid_side(lossy, self._pairs)
+        settled = self._coded_zeros.latest >= self._settled
+        zeros = self._coded_zeros.push(coded)
         restored = np.zeros(lossy.shape, np.float32)
-        positions = np.arange(self.hop_length)
-        for channel in range(self.channels):
-            sounding = lossy[:, channel] != 0
-            before = self._zeros[channel]
-            last = np.maximum.accumulate(np.where(sounding, positions, -1 - before))
-            self._zeros[channel] = min(self.hop_length - 1 - int(last[-1]), self._settled)
-            if before >= self._settled and not sounding.any():
+        for row in range(self.channels):
+            if settled[row] and not coded[:, row].any():
                 continue
-            block = np.ascontiguousarray(lossy[:, channel], np.float32)
-            restored[:, channel], self._states[channel] = self._runner.step(block, self._states[channel])
-            restored[positions - last >= self._silent, channel] = 0.0
+            block = np.ascontiguousarray(coded[:, row])
+            restored[:, row], self._states[row] = self._runner.step(block, self._states[row])
+        restored[zeros >= self._silent] = 0.0
+        restored = to_left_right(restored, self._pairs)
+        restored[self._zeros.push(lossy) >= self._silent] = 0.0
         return restored
 
     def push(self, block: np.ndarray) -> np.ndarray:
         """Takes the next samples, array `(time, channels)`; returns the aligned restored ones that are ready."""
         self._received += len(block)
-        # A copy: it waits for the rest of its hop, and the caller may use the block again.
+        # A copy, because it waits for the rest of its hop and the caller may reuse the block.
         self._queue.put(np.array(block, np.float32))
         ready = []
         while len(self._queue) >= self.hop_length:
@@ -178,7 +184,7 @@ class StreamingRestorer:
         return np.concatenate(ready) if ready else np.zeros((0, self.channels), np.float32)
 
     def finish(self) -> np.ndarray:
-        """Follows the signal with zeros; returns its tail, so that as many samples came out as went in, and resets."""
+        """Pads the signal with zeros, returns its tail so that the output is as long as the input, and resets."""
         ready = [np.zeros((0, self.channels), np.float32)]
         while self._returned < self._received:
             ready.append(self._aligned(self.step(self._whole(self._queue.take(self.hop_length)))))
@@ -197,8 +203,32 @@ class StreamingRestorer:
         return restored[late:]
 
 
+class _ZeroRuns:
+    """Counts exact zeros in a row, channel by channel.
+
+    Args:
+        channels: number of channels.
+        most: the largest count. Counts start at it, because endless silence is assumed before the signal.
+
+    Attributes:
+        latest: array `(channels,)`, the counts up to the newest sample, at most `most`.
+    """
+
+    def __init__(self, channels: int, most: int):
+        self._most = most
+        self.latest = np.full(channels, most)
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """Takes the next samples `(time, channels)`; returns the count up to each, itself included."""
+        positions = np.arange(len(block))[:, None]
+        last = np.maximum.accumulate(np.where(block != 0, positions, -1 - self.latest), axis=0)
+        counts = positions - last
+        self.latest = np.minimum(counts[-1], self._most)
+        return counts
+
+
 def _described(folder: Path, metadata: dict[str, Any], file: str) -> tuple:
-    """Numbers and state shapes that `metadata.json` has of a step."""
+    """Reads the numbers and state shapes of a step from `metadata.json`."""
     streaming = metadata.get("streaming")
     entry = streaming.get(file) if isinstance(streaming, dict) else None
     if entry is None:

@@ -1,6 +1,6 @@
-"""TensorFlow Serving: what its operator is given (bundle), and how a song gets there and back (client)."""
+"""TensorFlow Serving: the bundle for its operator, and the client that sends a song's windows to the server."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from .address import Server, ServerAddress, ServerOptions, is_server
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 __all__ = ["Description", "Server", "ServerAddress", "ServerOptions", "ServingClient", "is_server"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # An address needs no NumPy: `restore --help` and `import keras_audiosr` stay quick.
     if name in ("Description", "ServingClient"):
         from . import client

@@ -47,7 +47,7 @@ class ServerAddress:
         match = _PATH.fullmatch(parts.path) if sound else None
         if not match or "@" in parts.netloc:
             raise UsageError(
-                f"a server is {_FORM}; received {url!r}; try grpc://localhost:8500/paired_resnet_frame_44k"
+                f"a server is {_FORM}; received {url!r}; try grpc://localhost:8500/paired_resnet_bands_44k"
             )
         version = match["version"]
         return cls(
@@ -133,21 +133,31 @@ class Server:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of a verb that can go to a server: `--server` and its options."""
     group = parser.add_argument_group("a model on TensorFlow Serving, instead of --model")
-    group.add_argument("--server", metavar="URL", help=f"{_FORM}; serves what 'serve bundle' made")
-    group.add_argument("--server-pcm16", action="store_true", help="16-bit samples both ways: a tenth over REST")
-    group.add_argument("--server-in-flight", type=int, default=4, metavar="N", help="requests at a time (default 4)")
+    group.add_argument("--server", metavar="URL", help=f"{_FORM}; it serves a bundle of 'serve bundle'")
     group.add_argument(
-        "--server-deadline", type=float, default=60.0, metavar="S", help="seconds a request, with retries (default 60)"
+        "--server-pcm16", action="store_true", help="send and receive 16-bit samples, which is faster over REST"
+    )
+    group.add_argument("--server-in-flight", type=int, default=4, metavar="N", help="requests at a time (default: 4)")
+    group.add_argument(
+        "--server-deadline",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="time limit of a request with its retries, in seconds (default: 60)",
     )
     group.add_argument(
-        "--server-max-message", type=float, default=64.0, metavar="MIB", help="largest message (default 64 MiB)"
+        "--server-max-message", type=float, default=64.0, metavar="MIB", help="largest message in MiB (default: 64)"
     )
     group.add_argument(
-        "--server-header", action="append", default=[], metavar="NAME:VALUE", help="gRPC metadata or HTTP header"
+        "--server-header",
+        action="append",
+        default=[],
+        metavar="NAME:VALUE",
+        help="gRPC metadata or HTTP header; may be repeated",
     )
-    group.add_argument("--server-ca", metavar="PEM", help="certificates to trust instead of the system's")
-    group.add_argument("--server-cert", metavar="PEM", help="the client's own certificate, with --server-key")
-    group.add_argument("--server-key", metavar="PEM", help="its private key")
+    group.add_argument("--server-ca", metavar="PEM", help="file of certificates to trust instead of the system's")
+    group.add_argument("--server-cert", metavar="PEM", help="file of the client's certificate; needs --server-key")
+    group.add_argument("--server-key", metavar="PEM", help="file of the private key of --server-cert")
 
 
 def model_from(args: argparse.Namespace) -> "str | Server | None":

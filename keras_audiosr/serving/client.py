@@ -9,6 +9,7 @@ import time
 import numpy as np
 
 from ..errors import ServerError
+from ..presets.facts import NUMBERS, UNDO_ENCODER_GAIN, ModelFacts
 from .address import ServerAddress, ServerOptions
 from .transports import connect, failure
 
@@ -18,13 +19,12 @@ SIGNATURE, PCM16_SIGNATURE, DESCRIBE_SIGNATURE = "serving_default", "restore_pcm
 MAX_BATCH = 8
 # Full scale of 16-bit samples, as libsndfile and FFmpeg have it.
 PCM16_SCALE = 32768.0
-# What a later attempt may mend. Everything else would fail again.
+# What a later attempt may fix. Everything else would fail again.
 RETRIED = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 # Seconds: the first wait between attempts, and the longest.
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
 # Seconds for the first word with a server, with retries: who types a wrong address wants to know soon.
 HELLO_DEADLINE = 5.0
-_NUMBERS = ("sample_rate", "window_length", "context", "hop_length", "version")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,31 +32,19 @@ class Description:
     """What a served model says of itself.
 
     Attributes:
-        name: the preset's name.
-        weights: the beginning of the SHA-256 of its weights.
-        sample_rate: Hz.
-        window_length: samples a window.
-        context: samples on each side of a window that can influence an output sample; windows overlap by twice it.
-        hop_length: the grid, in samples, on which windows may start.
-        version: the version that answered.
-        undo_encoder_gain: as in `Runner`.
+        facts: those of the model; their version is that of its weights.
+        version: the served version that answered.
     """
 
-    name: str
-    weights: str
-    sample_rate: int
-    window_length: int
-    context: int
-    hop_length: int
+    facts: ModelFacts
     version: int
-    undo_encoder_gain: bool = False
 
 
 class ServingClient:
     """A connection to a model on TensorFlow Serving; any number of threads may use it.
 
     Args:
-        server: URL, such as `"grpc://localhost:8500/paired_resnet_frame_44k"` (`ServerAddress.parse`).
+        server: URL, such as `"grpc://localhost:8500/paired_resnet_bands_44k"` (`ServerAddress.parse`).
         options: deadlines, message sizes, TLS, headers; the defaults when `None`.
 
     Raises:
@@ -71,7 +59,7 @@ class ServingClient:
     def __enter__(self) -> "ServingClient":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -83,21 +71,23 @@ class ServingClient:
 
         Raises:
             ServerError: not reachable within 5 s (or the deadline, if shorter), or not a bundle's model.
+            ArtifactError: lengths that do not fit each other.
         """
         seconds = min(self.options.deadline, HELLO_DEADLINE)
         found, version = self._call(self.address, DESCRIBE_SIGNATURE, {"row": np.zeros(1, np.int32)}, seconds)
         try:
-            told = {key: found[key][0] for key in ("name", "weights", *_NUMBERS)}
-            numbers = {key: int(told[key]) for key in _NUMBERS}
+            told = {key: found[key][0] for key in ("name", "weights", "version", *NUMBERS)}
+            numbers = {key: int(told[key]) for key in NUMBERS}
+            answered = int(told["version"]) if version is None else version
             # Bundles of before do not tell.
-            undo_encoder_gain = bool(int(found.get("undo_encoder_gain", [0])[0]))
+            undo_encoder_gain = bool(int(found.get(UNDO_ENCODER_GAIN, [0])[0]))
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise failure(self.address, "INVALID_ARGUMENT", f"its {DESCRIBE_SIGNATURE!r} tells too little") from error
-        if version is not None:
-            numbers["version"] = version
         # Before anything is allocated by it.
         self._windows_a_message(self.address, numbers["window_length"])
-        return Description(_text(told["name"]), _text(told["weights"]), **numbers, undo_encoder_gain=undo_encoder_gain)
+        name, weights = _text(told["name"]), _text(told["weights"])
+        facts = ModelFacts(name, **numbers, undo_encoder_gain=undo_encoder_gain, version=weights)
+        return Description(facts, answered)
 
     def predict(self, windows: np.ndarray, version: int | None = None) -> np.ndarray:
         """Runs the network once.
@@ -154,7 +144,7 @@ class ServingClient:
             raise failure(address, "INVALID_ARGUMENT", f"{pcm.nbytes} bytes were sent and {len(content)} came back")
         return (np.frombuffer(content, "<i2").reshape(windows.shape) / PCM16_SCALE).astype(np.float32)
 
-    def _call(self, address: ServerAddress, signature: str, inputs: dict, seconds: float):
+    def _call(self, address: ServerAddress, signature: str, inputs: dict, seconds: float) -> tuple[dict, int | None]:
         """Calls until it succeeds, fails for good, or the seconds are over."""
         end = time.monotonic() + seconds
         wait = FIRST_WAIT

@@ -82,7 +82,9 @@ PredictResponse = _CLASSES["PredictResponse"]
 PredictionLog = _CLASSES["PredictionLog"]
 
 
-def predict_request(model: str, signature: str, inputs: dict, version: int | None = None, label: str | None = None):
+def predict_request(
+    model: str, signature: str, inputs: dict, version: int | None = None, label: str | None = None
+) -> Any:
     """A `PredictRequest`.
 
     Args:
@@ -115,7 +117,7 @@ def predict_request(model: str, signature: str, inputs: dict, version: int | Non
     return request
 
 
-def read_outputs(response) -> dict:
+def read_outputs(response: Any) -> dict:
     """The outputs of a `PredictResponse`: arrays, or lists of `bytes`, by name.
 
     Raises:

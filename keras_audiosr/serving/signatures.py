@@ -12,10 +12,13 @@ message, whose last field they are.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from ..annotations import StrPath, Tensor
 from ..errors import ArtifactError
 from .client import DESCRIBE_SIGNATURE, MAX_BATCH, PCM16_SCALE, PCM16_SIGNATURE, SIGNATURE
 from .protos import DT_FLOAT, DT_INT32, DT_STRING, PredictionLog
@@ -27,7 +30,7 @@ WARMUP = "assets.extra/tf_serving_warmup_requests"
 TOLERANCE = 1e-5
 
 
-def write_served_model(source, target, facts: str) -> None:
+def write_served_model(source: StrPath, target: StrPath, facts: str) -> None:
     """Writes a SavedModel with the three signatures and its warm-up records, checks it, prints TensorFlow's version.
 
     Args:
@@ -46,11 +49,11 @@ def write_served_model(source, target, facts: str) -> None:
     loaded = tf.saved_model.load(str(source))
     network = loaded.signatures[SIGNATURE]
 
-    def restore(lossy):
+    def restore(lossy: Tensor) -> dict[str, Tensor]:
         # A session takes any shape for a placeholder's; other shapes are to fail here, not somewhere in the network.
         return {"restored": network(lossy=tf.ensure_shape(lossy, (None, length, 1)))["restored"]}
 
-    def restore_pcm16(lossy):
+    def restore_pcm16(lossy: Tensor) -> dict[str, Tensor]:
         pcm = tf.ensure_shape(tf.io.decode_raw(lossy, tf.int16), (None, length))
         audio = tf.cast(pcm, tf.float32)[:, :, None] / PCM16_SCALE
         restored = tf.round(network(lossy=audio)["restored"][:, :, 0] * PCM16_SCALE)
@@ -61,10 +64,10 @@ def write_served_model(source, target, facts: str) -> None:
         # REST writes an output as base64 only if its name ends so.
         return {"restored_bytes": rows}
 
-    def describe(row):
+    def describe(row: Tensor) -> dict[str, Tensor]:
         return {key: tf.fill(tf.shape(row), _constant(tf, key, value)) for key, value in told.items()}
 
-    def signature(function, shape, dtype, name):
+    def signature(function: Callable[..., Any], shape: Any, dtype: Any, name: str) -> Any:
         return tf.function(function, input_signature=[tf.TensorSpec(shape, dtype, name=name)])
 
     module = tf.Module()
@@ -85,7 +88,7 @@ def write_served_model(source, target, facts: str) -> None:
     print(tf.__version__)
 
 
-def _constant(tf, key: str, value):
+def _constant(tf: Any, key: str, value: Any) -> Any:
     return tf.constant(value, tf.string if isinstance(value, str) else tf.int64 if key == "version" else tf.int32)
 
 
@@ -113,7 +116,7 @@ def warmup_records(model: str, window_length: int) -> list:
     return records
 
 
-def _check(network, served, told: dict) -> None:
+def _check(network: Any, served: Any, told: dict) -> None:
     """Holds the saved signatures against the exported network, on noise at half of full scale."""
     import tensorflow as tf
 

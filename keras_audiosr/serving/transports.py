@@ -7,11 +7,12 @@ import base64
 import json
 import ssl
 import urllib.parse
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
-from ..errors import ServerError, UsageError
+from ..annotations import StrPath
+from ..errors import ServerError, UsageError, how_to_install
 from .address import ServerAddress, ServerOptions
 
 # http_server.cc of the model server maps its codes to these statuses; what proxies add means the same.
@@ -82,8 +83,7 @@ def connect(address: ServerAddress, options: ServerOptions) -> Transport:
         raise UsageError(f"certificates must be PEM; {error.reason or error}; check the files") from error
     except ModuleNotFoundError as error:
         raise UsageError(
-            f"{address.scheme}:// needs the Python package {error.name}; it is not installed;"
-            " try: pip install 'keras-audiosr[serve]'"
+            f"{address.scheme}:// needs the Python package {error.name}; it is not installed; {how_to_install('serve')}"
         ) from error
 
 
@@ -216,19 +216,19 @@ class HttpTransport:
         self._client.close()
 
 
-def _to_json(values) -> list:
+def _to_json(values: Any) -> list:
     if isinstance(values, np.ndarray):
         return values.tolist()
     return [{"b64": base64.b64encode(value).decode("ascii")} for value in values]
 
 
-def _error_text(response) -> str:
+def _error_text(response: Any) -> str:
     try:
         return str(response.json()["error"])
     except (ValueError, KeyError, TypeError):
         return response.text
 
 
-def _read(file) -> bytes:
+def _read(file: StrPath) -> bytes:
     with open(file, "rb") as opened:
         return opened.read()

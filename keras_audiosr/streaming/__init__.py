@@ -11,6 +11,7 @@ every layer, so a stream begins with `warm_up` samples of silence instead of zer
 """
 
 from .model import StreamingModel
-from .step import Step, Stream, apply_layer
+from .receptive_field import ReceptiveField, receptive_field
+from .step import OffGridError, Step, Stream, apply_layer
 
-__all__ = ["Step", "Stream", "StreamingModel", "apply_layer"]
+__all__ = ["OffGridError", "ReceptiveField", "Step", "Stream", "StreamingModel", "apply_layer", "receptive_field"]

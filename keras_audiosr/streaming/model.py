@@ -29,7 +29,8 @@ class StreamingModel:
 
     Attributes:
         latency: samples by which the output lags behind the input: what the network looks ahead.
-        context: samples on each side that can influence an output sample.
+        before: samples before an output sample that can influence it.
+        after: samples after it that can.
         warm_up: samples of silence after which the state is that of endless silence, a multiple of `hop_length`.
         state_shape: `(1, values)`, of the one state tensor; it begins as zeros.
 
@@ -61,8 +62,9 @@ class StreamingModel:
                 f" {tuple(restored.rows.shape)}; choose a hop that is a multiple of the model's own"
             )
         self.latency = restored.delay
-        # A sample at one end of a row sees as far as one at the other end.
-        self.context = max(restored.delay, restored.memory - restored.delay) + step.coarsest - 1
+        # The first sample of a row sees as far ahead as the last one, and that one as far back.
+        self.before = restored.memory - restored.delay + step.coarsest - 1
+        self.after = restored.delay + step.coarsest - 1
         self.warm_up = -(-restored.memory // hop_length) * hop_length
         self._shapes = [tuple(state.shape) for state in step.kept]
         # One value at least: TFLite has no empty tensors.

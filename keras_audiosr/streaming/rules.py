@@ -1,14 +1,17 @@
 """The rule by which each class of layer runs in a stream. A layer of ours may have a method `stream` instead."""
 
 import functools
+import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
 from keras import ops
 
 from .. import layers
+from ..annotations import Tensor
 from ..errors import ArtifactError
-from .step import Step, Stream, apply_layer
+from .step import OffGridError, Step, Stream, apply_layer
 
 # No row of their result depends on another row of their inputs.
 BY_ROWS = (
@@ -18,10 +21,12 @@ BY_ROWS = (
     *(keras.layers.BatchNormalization, keras.layers.Dense, keras.layers.Dropout, keras.layers.Rescaling),
     *(keras.layers.Identity, layers.RecursiveSupervision),
     *(layers.SpectralFeatures, layers.SpectralGainAndFill, layers.SubPixel),
+    *(layers.BandEmbedding, layers.BandFeatures, layers.BandGainAndFill, layers.BandMean, layers.BandMix),
+    *(layers.BandPower, layers.Excitation, layers.FramePower),
 )
 
 
-def _by_rows(layer, step, *inputs, **others):
+def _by_rows(layer: Any, step: Step, *inputs: Any, **others: Any) -> Any:
     return step.by_rows(layer, *inputs, **others)
 
 
@@ -55,7 +60,7 @@ def _reach(layer: Any, size: int, stride: int, dilation_rate: int = 1) -> tuple[
     return reach, 0 if layer.padding == "causal" else reach - reach // 2
 
 
-def _slide(step, stream, function, reach, ahead, stride):
+def _slide(step: Step, stream: Stream, function: Callable[..., Any], reach: int, ahead: int, stride: int) -> Any:
     stream = step.on_grid(stream, stride * step.period(stream))
     return step.window(function, stream, reach, ahead)
 
@@ -64,7 +69,7 @@ def _slide(step, stream, function, reach, ahead, stride):
 def _(layer: keras.layers.Conv1D, step: Step, stream: Stream) -> Stream:
     (size,), (stride,), (dilation,) = layer.kernel_size, layer.strides, layer.dilation_rate
 
-    def convolve(rows):
+    def convolve(rows: Tensor) -> Tensor:
         result = ops.conv(rows, layer.kernel, stride, "valid", dilation_rate=dilation)
         return layer.activation(result + layer.bias if layer.use_bias else result)
 
@@ -75,7 +80,7 @@ def _(layer: keras.layers.Conv1D, step: Step, stream: Stream) -> Stream:
 def _(layer: keras.layers.DepthwiseConv1D, step: Step, stream: Stream) -> Stream:
     (size,), stride, (dilation,) = layer.kernel_size, layer.strides[0], layer.dilation_rate
 
-    def convolve(rows):
+    def convolve(rows: Tensor) -> Tensor:
         result = ops.depthwise_conv(rows, layer.kernel, stride, "valid", dilation_rate=dilation)
         return layer.activation(result + layer.bias if layer.use_bias else result)
 
@@ -86,7 +91,7 @@ def _(layer: keras.layers.DepthwiseConv1D, step: Step, stream: Stream) -> Stream
 def _(layer: keras.layers.SeparableConv1D, step: Step, stream: Stream) -> Stream:
     (size,), stride, (dilation,) = layer.kernel_size, layer.strides[0], layer.dilation_rate
 
-    def convolve(rows):
+    def convolve(rows: Tensor) -> Tensor:
         kernels = layer.depthwise_kernel, layer.pointwise_kernel
         result = ops.separable_conv(rows, *kernels, stride, "valid", dilation_rate=dilation)
         return layer.activation(result + layer.bias if layer.use_bias else result)
@@ -103,15 +108,78 @@ def _(layer: Any, step: Step, stream: Stream) -> Stream:
     return _slide(step, stream, function, *_reach(layer, size, stride), stride)
 
 
+# Of `(batch, frames, bands, maps)`: the first axis of a kernel is time, the second lies within a row.
+
+
+@apply_layer.register(keras.layers.Conv2D)
+@apply_layer.register(keras.layers.DepthwiseConv2D)
+def _(layer: Any, step: Step, stream: Stream) -> Stream:
+    (size, width), (stride, _), (dilation, _) = layer.kernel_size, layer.strides, layer.dilation_rate
+    if (size, stride) == (1, 1):
+        return step.by_rows(layer, stream)
+    reach, ahead = _reach(layer, size, stride, dilation)
+    apply = ops.depthwise_conv if isinstance(layer, keras.layers.DepthwiseConv2D) else ops.conv
+    beside = (0, 0) if width == 1 else _same_padding(layer, stream.rows.shape[2])
+
+    def convolve(rows: Tensor) -> Tensor:
+        if any(beside):
+            rows = ops.pad(rows, ((0, 0), (0, 0), beside, (0, 0)))
+        result = apply(rows, layer.kernel, layer.strides, "valid", dilation_rate=layer.dilation_rate)
+        return layer.activation(result + layer.bias if layer.use_bias else result)
+
+    return _slide(step, stream, convolve, reach, ahead, stride)
+
+
+def _same_padding(layer: Any, bands: int) -> tuple[int, int]:
+    """Zeros before and after the bands of a row, as padding 'same' has them."""
+    stride, reach = layer.strides[1], (layer.kernel_size[1] - 1) * layer.dilation_rate[1] + 1
+    more = max(0, (-(-bands // stride) - 1) * stride + reach - bands)
+    return more // 2, more - more // 2
+
+
+@apply_layer.register(keras.layers.AveragePooling2D)
+@apply_layer.register(keras.layers.MaxPooling2D)
+def _(layer: Any, step: Step, stream: Stream) -> Stream:
+    (size, width), (stride, _) = layer.pool_size, layer.strides
+    if (size, stride) == (1, 1):
+        return step.by_rows(layer, stream)
+    if width != 1:
+        raise ArtifactError(
+            f"a streamed pooling goes over time or over bands; {layer.name!r} has pool_size={layer.pool_size};"
+            " use two layers"
+        )
+    pool = ops.average_pool if isinstance(layer, keras.layers.AveragePooling2D) else ops.max_pool
+    function = functools.partial(pool, pool_size=layer.pool_size, strides=layer.strides, padding="valid")
+    return _slide(step, stream, function, *_reach(layer, size, stride), stride)
+
+
 @apply_layer.register
 def _(layer: keras.layers.Reshape, step: Step, stream: Stream) -> Stream:
     """Samples to frames and back."""
-    count, features = stream.rows.shape[1:]
-    if len(layer.target_shape) != 2 or count * features % layer.target_shape[1]:
+    count, *features = stream.rows.shape[1:]
+    width, target = math.prod(features), layer.target_shape[1:]
+    if not target or -1 in target:
         raise ArtifactError(
             f"a streamed reshape goes from rows to rows; {layer.name!r} makes {layer.target_shape} of"
-            f" {(count, features)}; use (-1, n), and a hop that is a multiple of n"
+            f" {(count, *features)}; use (-1, n), and a hop that is a multiple of n"
         )
-    rows = count * features // layer.target_shape[1]
+    wanted = math.prod(target)
+    if count * width % wanted:
+        period = step.period(stream) * wanted // math.gcd(width, wanted)
+        raise OffGridError(
+            f"a streamed reshape goes from rows to rows; {layer.name!r} makes {layer.target_shape} of"
+            f" {(count, *features)}; use a hop that is a multiple of {period}",
+            period,
+        )
+    rows = count * width // wanted
     stream = step.on_grid(stream, step.hop_length // rows)
-    return step.by_rows(lambda tensor: ops.reshape(tensor, (1, rows, layer.target_shape[1])), stream)
+    return step.by_rows(lambda tensor: ops.reshape(tensor, (1, rows, *target)), stream)
+
+
+@apply_layer.register
+def _(layer: keras.layers.Permute, step: Step, stream: Stream) -> Stream:
+    if layer.dims[0] != 1:
+        raise ArtifactError(
+            f"a streamed permutation leaves time where it is; {layer.name!r} has dims={layer.dims}; begin with 1"
+        )
+    return step.by_rows(layer, stream)

@@ -1,4 +1,4 @@
-"""One step of a streamed network: what it makes of each tensor, and what it keeps for the next step."""
+"""One step of a streamed network: the rows that it computes of each tensor, and the state for the next step."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -7,19 +7,33 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..annotations import Tensor
 from ..errors import ArtifactError
+
+
+class OffGridError(ArtifactError):
+    """A step whose hop does not fit the network's.
+
+    Args:
+        message: what is wrong, as for any error.
+        period: samples that the hop has to be a multiple of, for this layer.
+    """
+
+    def __init__(self, message: str, period: int):
+        super().__init__(message)
+        self.period = period
 
 
 class Stream:
     """What a step makes of one tensor of the network.
 
     Attributes:
-        rows: tensor `(1, rows, features)`, in order of time.
+        rows: tensor `(1, rows, ...)`, in order of time: `(1, rows, features)`, or `(1, rows, bands, features)`.
         delay: samples by which the rows lag behind the newest input.
         memory: samples of input before the newest that can have changed them.
     """
 
-    def __init__(self, rows, delay: int, memory: int):
+    def __init__(self, rows: Tensor, delay: int, memory: int):
         self.rows = rows
         self.delay = delay
         self.memory = memory
@@ -67,10 +81,10 @@ class Step:
         """
         rows = stream.rows
         if reach:
-            shape = (1, reach, rows.shape[-1])
+            shape = (1, reach, *rows.shape[2:])
             before = ops.zeros(shape, rows.dtype) if self._states is None else self._states[len(self.kept)]
             rows = ops.concatenate([before, rows], axis=1)
-            self.kept.append(rows[:, -reach:, :])
+            self.kept.append(rows[:, -reach:])
         period = self.period(stream)
         return _streams(function(rows), stream.delay + ahead * period, stream.memory + reach * period)
 
@@ -85,10 +99,20 @@ class Step:
         late = (delay - stream.delay) // period
         if not late:
             return stream
-        return self.window(lambda rows: rows[:, :count, :], stream, late, late)
+        return self.window(lambda rows: rows[:, :count], stream, late, late)
 
     def on_grid(self, stream: Stream, period: int) -> Stream:
-        """The stream so late that rows of `period` samples begin where those of the whole signal do."""
+        """The stream so late that rows of `period` samples begin where those of the whole signal do.
+
+        Raises:
+            OffGridError: the hop is no multiple of `period`.
+        """
+        if self.hop_length % period:
+            raise OffGridError(
+                f"a streamed step is a multiple of the network's hop, {period} samples; received {self.hop_length};"
+                f" use {period}",
+                period,
+            )
         return self.wait(stream, -(-stream.delay // period) * period)
 
     def align(self, streams: Sequence[Stream]) -> list[Stream]:

@@ -14,12 +14,17 @@ MODULES = {
     "runners": "run a trained model on an array or a song",
     "models": "the networks",
     "layers": "Keras layers of the networks",
-    "losses": "what training makes small",
-    "metrics": "how far a restored signal is from the lossless one",
-    "optimizers": "optimizers as presets describe them",
-    "callbacks": "training runs that can be killed at any moment",
-    "datasets": "pairs of lossless and lossy files as windows",
-    "codecs": "lossy twins, and their alignment",
+    "losses": "the losses that training minimizes",
+    "measures.metrics": "how far a restored signal is from the lossless one",
+    "measures.bands": "whether the highs are as loud as they should be",
+    "measures.highs": "whether the highs buzz or click",
+    "measures.stereo": "whether the stereo image is as wide as it should be",
+    "measures.songs": "all of these measures for whole songs",
+    "training.optimizers": "optimizers as presets describe them",
+    "training.callbacks": "what makes it possible to kill a training run at any moment",
+    "presets.settings": "the settings of a preset",
+    "datasets": "windows of pairs of lossless and lossy files",
+    "codecs": "making lossy files and aligning them",
 }
 
 

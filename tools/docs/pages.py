@@ -1,10 +1,12 @@
-"""MkDocs' hooks: what of the site is not written by hand in docs/, and what a finished site must hold.
+"""MkDocs' hooks: the parts of the site that are not written by hand in docs/, and checks of the finished site.
 
-Notebooks and the documents of the top level become pages where they lie; the reference is made from docstrings and
-from the parsers of the command line, so neither can say anything else than the code. Links work as in the
-repository: one that leaves docs/ is led to the page that its file became.
+Notebooks and the documents of the top level become pages. The reference is made from docstrings and from the parsers
+of the command line, so it always agrees with the code. Links work as in the repository: a link that leaves docs/
+becomes a link to the page that its target became.
 """
 
+import html
+import os
 import posixpath
 import re
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 from mkdocs.exceptions import PluginError
 from mkdocs.plugins import event_priority
 from mkdocs.structure.files import File
+from mkdocs.structure.nav import Link
 
 sys.path.insert(0, str(Path(__file__).parent))
 import command_line
@@ -23,8 +26,11 @@ DOCUMENTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
 NOTEBOOKS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "notebooks").glob("*.ipynb"))
 MODEL_CARDS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("exported_models/*/MODEL_CARD.md"))
 
-# What is told on a page of its own: the README is the repository's door, and the site has another.
-INSTEAD = {"README.md": "explanation/measures.md"}
+# The page that restores music in the browser, as tools/web/build.sh made it: tools/site.sh names its folder, `.../web`.
+WEB_PAGE = os.environ.get("WEB_PAGE", "")
+
+# The README is not a page of the site, which has a start page of its own. Links to its figures lead to this page.
+INSTEAD = {"README.md": "explanation/figures.md"}
 
 _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
 _CODE = re.compile(r"(?<!`)`[^`\n]+`(?!`)")
@@ -54,7 +60,19 @@ def on_files(files, config):
     files.append(File.generated(config, "reference/command_line.md", content=command_line.page()))
     for module, public in names.load().items():
         files.append(File.generated(config, f"reference/{module}.md", content=_reference(module, public)))
+    for path in sorted(Path(WEB_PAGE).rglob("*")) if WEB_PAGE else ():
+        if path.is_file():
+            folder = Path(WEB_PAGE).parent
+            files.append(File(path.relative_to(folder).as_posix(), str(folder), config.site_dir, False))
     return files
+
+
+def on_nav(nav, config, files):
+    """Adds the gallery, and the page in the browser where it is part of the site."""
+    nav.items.append(Link("Gallery", "gallery/index.html"))
+    if WEB_PAGE:
+        nav.items.append(Link("Restore in the browser", "web/index.html"))
+    return nav
 
 
 def _reference(module: str, public: dict[str, str]) -> str:
@@ -123,6 +141,8 @@ def _dead(page: Path, site: Path) -> list[str]:
     if page.name == "404.html":
         return []
     text = re.sub(r"<script(?![^>]*\bsrc=).*?</script>", "", page.read_text("utf-8"), flags=re.DOTALL)
-    links = {link.split("#")[0].split("?")[0] for link in re.findall(r'\b(?:href|src)="([^"]*)"', text)}
+    # Markdown writes mail addresses as character references.
+    found = map(html.unescape, re.findall(r'\b(?:href|src)="([^"]*)"', text))
+    links = {link.split("#")[0].split("?")[0] for link in found}
     local = (link for link in links if link and not re.match(r"[a-z]+:|//", link))
     return sorted(link for link in local if not (page.parent / link).exists())

@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from keras_audiosr.audio.ffmpeg import run_ffmpeg
 from keras_audiosr.datasets.decode import decode_pair
-from keras_audiosr.datasets.pairs import Pair, Track, read_manifest, write_manifest
-from keras_audiosr.datasets.shelf import TWIN_SUFFIXES
-from keras_audiosr.encode import encode
 from keras_audiosr.errors import AudioSRError
-from keras_audiosr.presets import DEFAULT_PRESET, load_preset
-from keras_audiosr.probe import probe
-from keras_audiosr.restore import restore
-from keras_audiosr.rip import rip
+from keras_audiosr.presets import load_preset
+from keras_audiosr.processes.ffmpeg import run_ffmpeg
 from keras_audiosr.runners import load_runner
+from keras_audiosr.shelf.file_locations import TWIN_SUFFIXES
+from keras_audiosr.shelf.manifests import Pair, Track, read_manifest, write_manifest
+from keras_audiosr.stages.encode import encode
+from keras_audiosr.stages.probe import probe
+from keras_audiosr.stages.restore import restore
+from keras_audiosr.stages.rip import rip
 
 from .damage import DAMAGES, change_value
 
@@ -63,7 +63,7 @@ def make_seeds(folder: Path, model: Path) -> None:
     shutil.copy(folder / "disc.wav", folder / "discs" / "song.wav")
     rip(folder / "discs", folder / "shelf", include_probably_lossy=True)
     encode(folder / "shelf" / "tracks.jsonl", folder / "shelf", ["mp3@64k", "opus@48k", "vorbis@64k"])
-    (folder / "preset.json").write_text(json.dumps(load_preset(DEFAULT_PRESET), indent=1))
+    (folder / "preset.json").write_text(json.dumps(load_preset("paired_resnet_frame_1024_44k"), indent=1))
     shutil.copytree(model, folder / "model", ignore=shutil.ignore_patterns("saved_model", "*.keras", "*.h5"))
 
 

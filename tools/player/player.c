@@ -1,15 +1,19 @@
-/* A player's inner loop in C: raw samples in, restored samples out, by the step that `keras-audiosr export --stream` wrote.
+/* A player's inner loop in C: it restores samples by the step that `keras-audiosr export --stream` wrote.
  *
- *   player MODEL LATENCY WARM_UP CHANNELS [s16|f32] < in > out
+ *   player [--gain GAIN | --mp3 FILE] MODEL CONTEXT LATENCY WARM_UP CHANNELS < in > out
  *
- * LATENCY and WARM_UP stand in the model's metadata.json under "streaming". Samples are interleaved, little-endian, at
- * the model's sample rate; as many come out as go in, in step. One signature runs for all channels; what tells them
- * apart is state, which lies here. No limiter: f32 can exceed 1, s16 is clamped.
+ * The model's metadata.json has CONTEXT, and under "streaming" LATENCY and WARM_UP. Samples are interleaved floating
+ * point (f32le) at the model's sample rate. As many come out as go in, in step; they can exceed 1, as there is no
+ * limiter. Where metadata.json says "undo_encoder_gain": true, the input is divided by the gain of its encoder: GAIN,
+ * or what the tag of the MP3 FILE tells (encoder_gain.c). One signature runs for all rows: mid and side of each pair of
+ * a left and a right channel, and each channel that has no twin. The rows differ in their state, which is kept here.
  *
  * Links against libLiteRt.so. The wheel ai-edge-litert brings it without headers, so what is used of LiteRT's C API is
  * declared below, as version 2.3 has it.
  */
-#include <math.h>
+#include "encoder_gain.h"
+
+#include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -41,6 +45,12 @@ int LiteRtUnlockTensorBuffer(Handle buffer);
 int LiteRtRunCompiledModel(Handle compiled, size_t signature, size_t num_inputs, Handle *inputs, size_t num_outputs,
                            Handle *outputs);
 
+/* Places of left and right channels, by number of channels: those of keras_audiosr/sound/mid_side.py. */
+static const int PAIRS[MOST_CHANNELS + 1][3][2] = {
+    [2] = {{0, 1}}, [3] = {{0, 1}}, [4] = {{0, 1}}, [5] = {{0, 1}, {3, 4}}, [6] = {{0, 1}, {4, 5}},
+    [7] = {{0, 1}, {5, 6}}, [8] = {{0, 1}, {4, 5}, {6, 7}},
+};
+
 static void fail(const char *what) {
   fprintf(stderr, "player: error: %s\n", what);
   exit(1);
@@ -48,6 +58,22 @@ static void fail(const char *what) {
 
 static void check(int status, const char *what) {
   if (status != 0) fail(what);
+}
+
+/* No model at this path: names the steps that lie in its folder. */
+static void fail_at(const char *path) {
+  char said[2048], folder[1024], names[512] = "";
+  const char *slash = strrchr(path, '/');
+  snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+  DIR *listed = opendir(folder);
+  for (struct dirent *entry; listed && (entry = readdir(listed));) {
+    size_t length = strlen(entry->d_name), used = strlen(names);
+    if (!strncmp(entry->d_name, "stream_", 7) && length > 7 && !strcmp(entry->d_name + length - 7, ".tflite"))
+      snprintf(names + used, sizeof names - used, "%s%s", used ? ", " : "", entry->d_name);
+  }
+  snprintf(said, sizeof said, "a stream_*.tflite is needed; %.900s cannot be loaded; %s%s", path,
+           names[0] ? "its folder has " : "make one with 'keras-audiosr export RUN OUT --stream 1024'", names);
+  fail(said);
 }
 
 static void *zeros(size_t count, size_t size) {
@@ -94,7 +120,7 @@ static void open_side(Side *side, int outputs, Handle environment, Handle compil
 static void player_open(Player *player, const char *path, int channels) {
   Handle environment, model, options, signature;
   check(LiteRtCreateEnvironment(0, NULL, &environment), "LiteRT does not start");
-  if (LiteRtCreateModelFromFile(environment, path, &model) != 0) fail("a stream_*.tflite is needed; check the path");
+  if (LiteRtCreateModelFromFile(environment, path, &model) != 0) fail_at(path);
   check(LiteRtCreateOptions(&options), "no options");
   check(LiteRtSetOptionsHardwareAccelerators(options, CPU), "no CPU");
   check(LiteRtCreateCompiledModel(environment, model, options, &player->compiled), "LiteRT cannot run this model");
@@ -120,59 +146,98 @@ static void copy(Handle buffer, void *memory, size_t bytes, int mode) {
   check(LiteRtUnlockTensorBuffer(buffer), "a buffer cannot be unlocked");
 }
 
-/* One step of one channel: hop samples, in place. */
-static void player_step(Player *player, int channel, float *samples) {
+/* (left, right) -> (left + right, left - right) times scale: with 0.5 mid and side of each pair, with 1 its channels. */
+static void sums_and_differences(float *samples, size_t hop, int channels, float scale) {
+  for (int pair = 0; pair < 3 && PAIRS[channels][pair][1]; pair++) {
+    float *left = samples + hop * PAIRS[channels][pair][0], *right = samples + hop * PAIRS[channels][pair][1];
+    for (size_t n = 0; n < hop; n++) {
+      float sum = (left[n] + right[n]) * scale, difference = (left[n] - right[n]) * scale;
+      left[n] = sum, right[n] = difference;
+    }
+  }
+}
+
+/* Of each row: which samples have so many exact zeros in a row, themselves included, that what comes out is silence. */
+static void find_silence(const float *samples, size_t hop, int channels, size_t silent, size_t *run, char *quiet) {
+  for (size_t at = 0; at < hop * channels; at++) {
+    run[at / hop] = samples[at] == 0 ? run[at / hop] + 1 : 0;
+    quiet[at] = run[at / hop] >= silent;
+  }
+}
+
+static void keep_silence(float *samples, const char *quiet, size_t count) {
+  for (size_t at = 0; at < count; at++) samples[at] = quiet[at] ? 0 : samples[at];
+}
+
+/* One step of one row: hop samples, in place. */
+static void player_step(Player *player, int row, float *samples) {
   Side *in = &player->in, *out = &player->out;
   for (size_t i = 0; i < in->count; i++)
-    copy(in->buffer[i], i == in->samples ? samples : player->state[channel][i], in->bytes[i], WRITE);
+    copy(in->buffer[i], i == in->samples ? samples : player->state[row][i], in->bytes[i], WRITE);
   check(LiteRtRunCompiledModel(player->compiled, 0, in->count, in->buffer, out->count, out->buffer), "a step failed");
   copy(out->buffer[out->samples], samples, out->bytes[out->samples], READ);
   for (size_t i = 0; i < in->count; i++)
-    if (i != in->samples) copy(out->buffer[player->state_of[i]], player->state[channel][i], in->bytes[i], READ);
+    if (i != in->samples) copy(out->buffer[player->state_of[i]], player->state[row][i], in->bytes[i], READ);
+}
+
+/* The factor that undoes an encoder's gain, by `--gain GAIN` or `--mp3 FILE`. */
+static float undoing_factor(const char *option, const char *value) {
+  double gain = strcmp(option, "--mp3") ? strtod(value, NULL) : encoder_gain(value);
+  if (!strcmp(option, "--mp3") && gain == 0) fail("--mp3 needs a file that can be read; check the path");
+  if (!(gain >= 0.1 && gain <= 10)) fail("GAIN must be a factor from 0.1 to 10, such as 0.95");
+  return (float)(1 / gain);
 }
 
 int main(int argc, char **argv) {
-  if (argc < 5 || argc > 6) fail("usage: player MODEL LATENCY WARM_UP CHANNELS [s16|f32] < in > out");
-  size_t latency = strtoul(argv[2], NULL, 10), warm_up = strtoul(argv[3], NULL, 10);
-  int channels = atoi(argv[4]), is_float = argc == 6 && !strcmp(argv[5], "f32");
+  float factor = 1;
+  if (argc > 2 && (!strcmp(argv[1], "--gain") || !strcmp(argv[1], "--mp3"))) {
+    factor = undoing_factor(argv[1], argv[2]);
+    argc -= 2, argv += 2;
+  }
+  if (argc != 6) fail("usage: player [--gain GAIN | --mp3 FILE] MODEL CONTEXT LATENCY WARM_UP CHANNELS < in > out");
+  size_t context = strtoul(argv[2], NULL, 10), latency = strtoul(argv[3], NULL, 10), warm_up = strtoul(argv[4], NULL, 10);
+  int channels = atoi(argv[5]);
   if (channels < 1 || channels > MOST_CHANNELS) fail("CHANNELS must be 1 to 8");
-  if (argc == 6 && !is_float && strcmp(argv[5], "s16")) fail("samples are s16 or f32");
 
   static Player player;
   player_open(&player, argv[1], channels);
-  size_t hop = player.hop, frame = (size_t)channels * (is_float ? sizeof(float) : sizeof(int16_t));
-  float *samples = zeros(hop, sizeof(float));
-  void *block = zeros(hop, frame);
-  float *restored = zeros(hop * (size_t)channels, sizeof(float));
+  size_t hop = player.hop, frame = (size_t)channels * sizeof(float);
+  float *block = zeros(hop, frame);
+  size_t count = hop * channels;
+  float *samples = zeros(count, sizeof(float)); /* channel by channel */
+  /* Silence is kept in mid and side, so that equal channels stay equal, and in the channels, so that a silent one stays
+   * silent. As much silence as is needed precedes the music. */
+  size_t silent = context + latency + 1, run[MOST_CHANNELS], coded_run[MOST_CHANNELS];
+  for (int row = 0; row < channels; row++) run[row] = coded_run[row] = silent;
+  char *quiet = zeros(count, 1), *coded_quiet = zeros(count, 1);
 
   /* Before the music lies silence without a beginning: the network's answer to it is the state to start from. */
   for (size_t done = 0; done < warm_up; done += hop)
-    for (int channel = 0; channel < channels; channel++) {
+    for (int row = 0; row < channels; row++) {
       memset(samples, 0, hop * sizeof(float));
-      player_step(&player, channel, samples);
+      player_step(&player, row, samples);
     }
 
   size_t received = 0, made = 0, written = 0; /* frames; `made` counts those that are only late */
   for (int ended = 0; !ended || written < received;) {
-    size_t count = ended ? 0 : fread(block, frame, hop, stdin);
-    ended = ended || count < hop;
-    received += count;
-    memset((char *)block + count * frame, 0, (hop - count) * frame); /* after the music as well */
-    for (int channel = 0; channel < channels; channel++) {
-      for (size_t n = 0; n < hop; n++) {
-        size_t at = n * channels + channel;
-        samples[n] = is_float ? ((float *)block)[at] : ((int16_t *)block)[at] / 32768.0f;
-      }
-      player_step(&player, channel, samples);
-      for (size_t n = 0; n < hop; n++) restored[n * channels + channel] = samples[n];
-    }
+    size_t came = ended ? 0 : fread(block, frame, hop, stdin);
+    ended = ended || came < hop;
+    received += came;
+    memset((char *)block + came * frame, 0, (hop - came) * frame); /* after the music as well */
+    for (size_t at = 0; at < count; at++)
+      samples[at % channels * hop + at / channels] = factor * block[at]; /* step 0 */
+    find_silence(samples, hop, channels, silent, run, quiet);
+    sums_and_differences(samples, hop, channels, 0.5f);
+    find_silence(samples, hop, channels, silent, coded_run, coded_quiet);
+    for (int row = 0; row < channels; row++) player_step(&player, row, samples + row * hop);
+    keep_silence(samples, coded_quiet, count);
+    sums_and_differences(samples, hop, channels, 1.0f);
+    keep_silence(samples, quiet, count);
     size_t first = made < latency ? (latency - made < hop ? latency - made : hop) : 0;
     size_t ready = hop - first < received - written ? hop - first : received - written;
     made += hop;
-    float *from = restored + first * channels;
-    for (size_t at = 0; !is_float && at < ready * channels; at++)
-      ((int16_t *)block)[at] = (int16_t)lrintf(fmaxf(-32768.0f, fminf(32767.0f, from[at] * 32768.0f)));
-    if (fwrite(is_float ? (void *)from : block, frame, ready, stdout) < ready || fflush(stdout)) fail("cannot write");
+    for (size_t at = 0; at < ready * channels; at++) block[at] = samples[at % channels * hop + first + at / channels];
+    if (fwrite(block, frame, ready, stdout) < ready || fflush(stdout)) fail("cannot write");
     written += ready;
   }
   return 0;

@@ -50,7 +50,7 @@ def measure(audio: np.ndarray) -> dict[str, float]:
 
 def fault(audio: np.ndarray) -> str:
     """Why a track is no use for training, in words; `""` when it is fine."""
-    from keras_audiosr.audio.bandwidth import brick_wall
+    from keras_audiosr.sound.bandwidth import brick_wall
 
     if not np.isfinite(audio).all():
         return "not finite"

@@ -11,12 +11,12 @@ import numpy as np
 import scipy.interpolate
 import soxr
 
-from keras_audiosr.audio.bandwidth import estimate_cutoff
-from keras_audiosr.audio.ffmpeg import last_line, run_ffmpeg
-from keras_audiosr.audio.files import read, write
 from keras_audiosr.datasets.decode import decode_pair
-from keras_audiosr.datasets.pairs import Pair, read_manifest, write_manifest
-from keras_audiosr.datasets.shelf import bring_in
+from keras_audiosr.files.audio_files import read, write
+from keras_audiosr.processes.ffmpeg import last_line, run_ffmpeg
+from keras_audiosr.shelf.file_locations import bring_in
+from keras_audiosr.shelf.manifests import Pair, read_manifest, write_manifest
+from keras_audiosr.sound.bandwidth import estimate_cutoff
 
 # How many times lower the rate of a corpus is.
 LOW_RATES = {"half_rate": 2, "quarter_rate": 4}

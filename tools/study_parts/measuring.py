@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_audiosr import evaluate
-from keras_audiosr.audio.files import read
 from keras_audiosr.datasets.decode import decode_pair
+from keras_audiosr.files.audio_files import read
 from keras_audiosr.runners import load_runner
 from keras_audiosr.runners.keras import KerasRunner
 from study_parts.baselines import BASELINES, LOW_RATES, restore_all

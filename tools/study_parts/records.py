@@ -12,6 +12,7 @@ import json
 from pathlib import Path
 
 from keras_audiosr.errors import UsageError
+from keras_audiosr.processes.partial_files import write_json
 from study_parts.baselines import BASELINES, LOW_RATES
 from study_parts.rows import ROWS
 
@@ -83,8 +84,6 @@ class Study:
 
     def save(self, name: str, found: dict) -> None:
         """Writes the record of a row, whole or not at all."""
-        from keras_audiosr.callbacks import write_json  # imports Keras
-
         self.path(name).parent.mkdir(parents=True, exist_ok=True)
         write_json(self.path(name), {"name": name, "conditions": self.conditions(name), **found})
 
@@ -95,8 +94,6 @@ def claim(folder: Path, conditions: dict) -> None:
     Raises:
         UsageError: it began under others.
     """
-    from keras_audiosr.callbacks import write_json
-
     noted = folder / "conditions.json"
     if noted.is_file() or (folder / "preset.json").is_file():
         if different := differences(_read(noted) if noted.is_file() else {}, conditions):

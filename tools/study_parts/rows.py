@@ -44,6 +44,7 @@ class Row:
         loss, optimizer: of `train`.
         window_length: samples; the network's step must divide it.
         corpus: `"mp3@64k"`, `"half_rate"` or `"quarter_rate"`.
+        exported_length: samples of a window of the exported model; the common length when `None`.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Row:
     optimizer: dict = dataclasses.field(default_factory=lambda: OPTIMIZER)
     window_length: int = WINDOW_LENGTH
     corpus: str = "mp3@64k"
+    exported_length: int | None = None
 
     def settings(self, steps: int, smoke: bool) -> dict:
         """The preset that `train` gets, for a number of optimizer steps in all."""
@@ -76,8 +78,11 @@ class Row:
             "optimizer": {**self.optimizer, "ema_momentum": momentum},
             "loss": self.loss,
         }
-        # The same length for all; the U-Net and the transform need a power of two.
-        preset["export"] = {"window_length": 16384 if smoke else 65536}
+        # A released recipe may have these; rows differ in what they are named for alone.
+        preset["training"].pop("adversarial", None)
+        preset["data"].pop("undo_encoder_gain", None)
+        # The same length for all that it is long enough for; the U-Net and the transform need a power of two.
+        preset["export"] = {"window_length": self.exported_length or (16384 if smoke else 65536)}
         return preset
 
     def definition(self, smoke: bool) -> dict:
@@ -143,4 +148,13 @@ ROWS = (
         window_length=16384,
     ),
     Row("resnet_plain", "resnet_44k", "without shortcuts", {"variant": "plain"}),
+    Row(
+        "paired_resnet_bands",
+        "paired_resnet_bands_44k",
+        "the seed's tree on bands, with the excitation; spectral loss of the release; windows of 65,536",
+        loss=load_preset("paired_resnet_bands_44k")["training"]["loss"],
+        window_length=65536,
+        # It sees 42,496 samples on each side.
+        exported_length=262144,
+    ),
 )

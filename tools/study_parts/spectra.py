@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_audiosr.audio.files import atomic_output
 from keras_audiosr.datasets import Pair, read_manifest
 from keras_audiosr.datasets.decode import decode_pair
+from keras_audiosr.processes.partial_files import atomic_output
 from study_parts.records import KNOWN, UNPROCESSED
 
 # Every instrument at once, and highs to lose.
@@ -68,7 +68,7 @@ def unprocessed(manifests: dict[str, Path]) -> dict:
 
 
 def draw_spectra(records: dict[str, dict], path: Path) -> None:
-    """A panel a row, between what it got and what it should give."""
+    """A panel a row, between what it received and what it should give."""
     from matplotlib.figure import Figure
 
     sides = records[UNPROCESSED]["spectra"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_audiosr.audio.files import atomic_output
+from keras_audiosr.processes.partial_files import atomic_output, write_json
 from study_parts.records import KNOWN
 from study_parts.spectra import draw_spectra
 
@@ -150,8 +150,6 @@ def draw_curves(rows: list[dict], path: Path) -> None:
 
 def write_document(records: dict[str, dict], out: Path) -> str:
     """Writes results.json, table.md, curves.png and spectra.png; returns the tables."""
-    from keras_audiosr.callbacks import write_json  # imports Keras
-
     rows = collect(records)
     tables = to_markdown(rows)
     write_json(out / "results.json", rows)

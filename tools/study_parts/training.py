@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from keras_audiosr import export, train
-from keras_audiosr.callbacks import write_json
+from keras_audiosr.processes.partial_files import write_json
 from study_parts.records import claim, is_trained, parse
 from study_parts.rows import ROWS
 
@@ -22,7 +22,7 @@ WARM_UP_STEPS = 8
 
 
 def seconds_per_step(settings: dict, manifest: Path) -> float:
-    """CPU seconds of one optimizer step, by `fit` on the stream that `train` will read.
+    """CPU seconds of one optimizer step, of `train`'s own kind, on the stream that `train` will read.
 
     The quickest quarter of many: a machine that was slow for these steps alone must not cut the row's training short.
     """
@@ -30,31 +30,25 @@ def seconds_per_step(settings: dict, manifest: Path) -> float:
     import numpy as np
     import tensorflow as tf
 
-    from keras_audiosr import build_model
     from keras_audiosr.datasets import build_training_stream
-    from keras_audiosr.losses import build_loss
-    from keras_audiosr.optimizers import build_optimizer
-
-    class Stopwatch(keras.callbacks.Callback):
-        def __init__(self):
-            super().__init__()
-            self.times = []
-
-        def on_train_batch_end(self, batch, logs=None):
-            self.times.append(time.process_time())
-            if len(self.times) > WARM_UP_STEPS + 4 and self.times[-1] - self.times[WARM_UP_STEPS] > TIMED_SECONDS:
-                self.model.stop_training = True
+    from keras_audiosr.datasets.plan import ReadSettings
+    from keras_audiosr.presets.settings import read_preset
+    from keras_audiosr.training.build import build_trainer
+    from keras_audiosr.training.streams import with_cutoff
 
     tf.config.experimental.enable_op_determinism()
-    model = build_model(settings["model"]["architecture"], **settings["model"]["config"])
-    model.compile(build_optimizer(settings["training"]["optimizer"], 1000), build_loss(settings["training"]["loss"]))
-    stream = build_training_stream(
-        manifest, 1000, sample_rate=settings["sample_rate"], split="train", **settings["data"]
-    )
-    stopwatch = Stopwatch()
-    model.fit(stream, epochs=1, steps_per_epoch=100_000, callbacks=[stopwatch], verbose=0)
+    recipe = read_preset(settings, settings["name"])
+    trainer = build_trainer(recipe, seed=0)
+    reading = ReadSettings(split="train", sample_rate=recipe.sample_rate)
+    stream = build_training_stream(manifest, 1000, windows=recipe.data, reading=reading)
+    times: list[float] = []
+    for batch in with_cutoff(stream, recipe.sample_rate):
+        float(trainer.train(batch, recipe.training.optimizer.learning_rate)["loss"])
+        times.append(time.process_time())
+        if len(times) > WARM_UP_STEPS + 4 and times[-1] - times[WARM_UP_STEPS] > TIMED_SECONDS:
+            break
     keras.backend.clear_session()
-    return float(np.quantile(np.diff(stopwatch.times[WARM_UP_STEPS:]), 0.25))
+    return float(np.quantile(np.diff(times[WARM_UP_STEPS:]), 0.25))
 
 
 class CPUClock(threading.Thread):
@@ -93,7 +87,7 @@ def main() -> None:
     clock.start()
     train(settings_file, args.manifest, args.folder / "run", verbose=2)
     clock.save()
-    export(args.folder / "run", args.folder / "exported", overwrite=True)
+    export(args.folder / "run", args.folder / "exported", overwrite=True, name=row.name)
     print(f"{row.name}: {clock.path.read_text().strip()}, pid {os.getpid()}")
 
 

@@ -1,17 +1,17 @@
 #!/usr/bin/env bash
-# Builds the page that restores music in the browser: its own files, LiteRT.js from npm, and an exported model.
+# Builds the page that restores music in the browser: its own files, libraries from npm, and an exported model.
 #
 #   tools/web/build.sh [MODEL [OUT]]     MODEL: folder of 'export' (the bundled one); OUT: new folder (build/web)
 #
-# What comes out is static and asks no other host for anything; any web server can give it:
+# The result is static and asks no other host for anything. Any web server can serve it:
 #   python3 -m http.server --bind 127.0.0.1 --directory build/web
-# The first time npm is needed; what it brought stays in build/litert_js.
+# npm is needed the first time; what it fetched is kept in build/web_libraries.
 set -euo pipefail
 say() { echo "build.sh: $1" >&2; exit "$2"; }
 root="$(cd "$(dirname "$0")/../.." && pwd)"
-model="${1:-$root/exported_models/paired_resnet_frame_44k}"
+model="${1:-$root/exported_models/paired_resnet_bands_44k}"
 out="${2:-$root/build/web}"
-vendored="$root/build/litert_js"
+vendored="$root/build/web_libraries"
 for file in model.tflite metadata.json; do
   [ -f "$model/$file" ] || say "an exported model is needed; $model has no $file; run keras-audiosr export" 2
 done
@@ -19,23 +19,31 @@ done
 made="$(mktemp -d)"
 trap 'rm -rf "$made"' EXIT
 
-if ! cmp -s "$root/tools/web/package.json" "$vendored/package.json"; then
+if ! cmp -s "$root/tools/web/package.json" "$vendored/litert/package.json"; then
   command -v npm >/dev/null || say "npm is needed, which is not on PATH; try: apt-get install npm" 2
   cp "$root/tools/web/package.json" "$made/"
-  # No lock file, which would name the registry: package.json has both packages, exactly.
+  # No lock file, which would name the registry: package.json has all packages, exactly.
   npm install --prefix "$made" --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error >&2
-  packages="$made/node_modules/@litertjs"
-  mkdir "$made/litert"
+  packages="$made/node_modules"
+  mkdir -p "$made/libraries"/{litert,libflac,licences}
   # Without threads, which need headers that a plain web server does not send; "compat" is for browsers without relaxed SIMD.
-  cp "$packages"/core/wasm/litert_wasm{,_compat}_internal.{js,wasm} "$made/litert/"
+  cp "$packages"/@litertjs/core/wasm/litert_wasm{,_compat}_internal.{js,wasm} "$made/libraries/litert/"
   # A browser finds modules by path, and a worker has no import map.
-  sed 's#from "@litertjs/wasm-utils"#from "./wasm_utils.js"#; /^\/\/# sourceMappingURL/d' "$packages/core/dist/index.js" > "$made/litert/core.js"
-  sed '/^\/\/# sourceMappingURL/d' "$packages/wasm-utils/dist/index.js" > "$made/litert/wasm_utils.js"
-  grep -q 'from "./wasm_utils.js"' "$made/litert/core.js" || say "LiteRT.js imports its parts otherwise than expected; see tools/web/package.json" 1
-  cp "$made/package.json" "$made/litert/" # last: it says that all is there
+  sed 's#from "@litertjs/wasm-utils"#from "./wasm_utils.js"#; /^\/\/# sourceMappingURL/d' "$packages/@litertjs/core/dist/index.js" > "$made/libraries/litert/core.js"
+  sed '/^\/\/# sourceMappingURL/d' "$packages/@litertjs/wasm-utils/dist/index.js" > "$made/libraries/litert/wasm_utils.js"
+  grep -q 'from "./wasm_utils.js"' "$made/libraries/litert/core.js" || say "LiteRT.js imports its parts otherwise than expected; see tools/web/package.json" 1
+  cp "$packages"/libflacjs/dist/libflac.min.wasm.{js,wasm} "$made/libraries/libflac/"
+  echo 'export { parseBlob } from "music-metadata";' > "$made/music_metadata.mjs"
+  "$packages/.bin/esbuild" "$made/music_metadata.mjs" --bundle --minify --platform=browser --format=iife --global-name=musicMetadata \
+    --log-level=error --outfile="$made/libraries/music_metadata.js"
+  # Every library asks for its licence to go along; esbuild itself does not.
+  (cd "$packages" && find . -iname 'licen[cs]e*' -type f -not -path './*esbuild*') | while read -r licence; do
+    cp "$packages/$licence" "$made/libraries/licences/$(dirname "${licence#./}" | tr / _).txt"
+  done
+  cp "$made/package.json" "$made/libraries/litert/" # last: it says that all is there
   mkdir -p "$root/build"
   rm -rf "$vendored"
-  mv "$made/litert" "$vendored"
+  mv "$made/libraries" "$vendored"
 fi
 
 mkdir -p "$made/page/model"
@@ -44,7 +52,7 @@ cp "$root"/tools/web/*.{html,css,js} "$made/page/"
 for file in page.css player.js spectrum.js plots.js; do
   cp "$root/keras_audiosr/listening_page/$file" "$made/page/listening_$file"
 done
-cp -r "$vendored" "$made/page/litert"
+cp -r "$vendored"/. "$made/page/"
 cp "$model/model.tflite" "$model/metadata.json" "$made/page/model/"
 mkdir -p "$(dirname "$out")"
 rm -rf "$out"

@@ -1,4 +1,4 @@
-// The gain that LAME gave an MP3's music, by the tag in its first frame: what keras_audiosr/audio/encoder_gain.py reads.
+// The gain that LAME gave an MP3's music, by the tag in its first frame: what keras_audiosr/files/encoder_gain.py reads.
 "use strict";
 
 const LAYER_3 = { // kbit/s by index; MPEG-1, and what came after it

@@ -1,4 +1,4 @@
-// A model of fixed windows run over music of any length, without seams: keras_audiosr/audio/framing.py says why it is so.
+// A model of fixed windows run over music of any length, without seams: keras_audiosr/sound/framing.py explains how.
 "use strict";
 
 // input: Float32Array, one channel; predict(window) gives as many samples as it takes; progressed() after each window.
@@ -18,18 +18,25 @@ async function overlapSave(input, predict, windowLength, context, progressed) {
     }
     progressed();
   }
-  keepSilence(input, output, context);
+  keepSilence(output, silentRanges(input, context));
   return output;
 }
 
-// A sample with exact zeros over its whole context comes out as exact zero; before and after the music all is zero.
-function keepSilence(input, output, context) {
+// Where exact zeros lie over a sample's whole context: [from, to] each; before and after the music all is zero.
+function silentRanges(input, context) {
   const { length } = input;
+  const ranges = [];
   for (let from = 0; from < length; from++) {
     if (input[from] !== 0) continue;
     let to = from;
     while (to < length && input[to] === 0) to++;
-    output.fill(0, from === 0 ? 0 : from + context, to === length ? length : Math.max(0, to - context));
+    ranges.push([from === 0 ? 0 : from + context, to === length ? length : Math.max(0, to - context)]);
     from = to;
   }
+  return ranges.filter(([from, to]) => from < to);
+}
+
+// What comes out there is exact zero.
+function keepSilence(output, ranges) {
+  for (const [from, to] of ranges) output.fill(0, from, to);
 }

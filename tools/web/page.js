@@ -4,7 +4,7 @@
 const $ = (id) => document.getElementById(id);
 const HEAD_BYTES = 1 << 24; // tags with pictures, and the first frames
 const buttons = [...$("signals").children];
-let restorer, player, pictures, restored; // restored: {name, channels, sampleRate}
+let restorer, encoder, player, pictures, restored; // restored: {name, channels, sampleRate, tags}
 let busy = false;
 
 const clock = (seconds) => {
@@ -53,7 +53,8 @@ async function take(file) {
       const left = (((performance.now() - began) / 1000) * (1 - share)) / share;
       stage(`Restoring: ${Math.round(100 * share)} %, ${left < 1 ? "nearly done" : `about ${clock(Math.ceil(left))} left`}`, share);
     });
-    show(file.name, lossy, channels, (performance.now() - began) / 1000);
+    const seconds = (performance.now() - began) / 1000;
+    show(file.name, lossy, channels, seconds, await readTags(file));
   } catch (error) {
     if (error.name !== "AbortError") fail(error.message);
   } finally {
@@ -70,9 +71,9 @@ function power(channels) {
   return sum;
 }
 
-function show(name, lossy, channels, seconds) {
+function show(name, lossy, channels, seconds, tags) {
   const { sampleRate } = lossy;
-  restored = { name: name.replace(/\.[^.]*$/, ""), channels, sampleRate };
+  restored = { name: name.replace(/\.[^.]*$/, ""), channels, sampleRate, tags };
   const after = new AudioBuffer({ length: lossy.length, numberOfChannels: channels.length, sampleRate });
   channels.forEach((channel, index) => after.copyToChannel(channel, index));
   // Equally loud, downwards only: the louder of two always seems the better one.
@@ -89,6 +90,11 @@ function show(name, lossy, channels, seconds) {
     `${clock(lossy.duration)}, ${["mono", "stereo"][channels.length - 1] || `${channels.length} channels`}, ${sampleRate / 1000} kHz;` +
     ` restored in ${seconds.toFixed(1)} s, ${Math.round(lossy.duration / seconds)} times as fast as it plays.` +
     (quieter >= 0.05 ? ` ${ratio < 1 ? "After" : "Before"} is played ${quieter.toFixed(1)} dB lower, so that both are equally loud.` : "");
+  const kept = ["TITLE", "ARTIST", "ALBUM"].filter((wanted) => tags.comments.some(([tag]) => tag === wanted)).map((tag) => tag.toLowerCase());
+  if (tags.pictures.length) kept.push("cover");
+  $("tags").textContent = kept.length
+    ? `The FLAC file keeps the tags of the source (${kept.join(", ")}). The WAV files have none.`
+    : "The source has no tags that can be kept.";
   $("seek").max = lossy.duration;
   for (const id of ["transport", "result"]) $(id).hidden = false;
   document.body.classList.add("done");
@@ -129,12 +135,34 @@ async function toggle() {
   requestAnimationFrame(frame);
 }
 
-function save(format) {
-  const { blob, clipped } = wavFile(restored.channels, restored.sampleRate, format);
-  const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${restored.name}.restored.wav` });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading
-  fail(clipped ? `${clipped} samples above full scale were clamped; the file of floating point keeps them.` : "");
+// Each download has a name of its own, so that none takes the place of another.
+const DOWNLOADS = {
+  "save-flac": { suffix: "flac", make: ({ channels, sampleRate, tags }) => encoder.encode(channels, sampleRate, marked(tags)) },
+  "save-24": { suffix: "wav", make: ({ channels, sampleRate }) => wavFile(channels, sampleRate, "pcm24") },
+  "save-float": { suffix: "float.wav", make: ({ channels, sampleRate }) => wavFile(channels, sampleRate, "float") },
+};
+
+// The tags, and one that tells what the file is, as `restore` writes it.
+function marked({ comments, pictures }) {
+  const { name, version } = restorer.metadata;
+  return { comments: [...comments, ["RESTORED_BY", `keras_audiosr ${version} with ${name}, in a browser`]], pictures };
+}
+
+async function save(id) {
+  const { suffix, make } = DOWNLOADS[id];
+  const { name } = restored;
+  $(id).disabled = true;
+  try {
+    const { blob, clipped } = await make(restored);
+    const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${name}.restored.${suffix}` });
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading
+    fail(clipped ? `${clipped} samples above full scale were clamped; the file of floating point keeps them.` : "");
+  } catch (error) {
+    fail(error.message);
+  } finally {
+    $(id).disabled = false;
+  }
 }
 
 const keys = { " ": toggle, 1: () => listen(0), 2: () => listen(1), s: () => listen(1 - player.current) };
@@ -159,8 +187,7 @@ async function main() {
   buttons.forEach((button, index) => button.addEventListener("click", () => listen(index)));
   $("seek").addEventListener("input", () => (player.seek(Number($("seek").value)), moved()));
   $("volume").addEventListener("input", () => player?.setVolume($("volume").value ** 2));
-  $("save-24").addEventListener("click", () => save("pcm24"));
-  $("save-float").addEventListener("click", () => save("float"));
+  for (const id of Object.keys(DOWNLOADS)) $(id).addEventListener("click", () => save(id));
   document.addEventListener("keydown", onKey);
   // A button clicked with a pointer gives the focus back, so that the space bar goes on meaning "play".
   document.addEventListener("click", (event) => event.detail && event.target.closest("button")?.blur());
@@ -171,6 +198,8 @@ async function main() {
   const { name, version } = restorer.metadata;
   $("model").textContent = `Model ${name}, keras_audiosr ${version}, on LiteRT.js.`;
   await restorer.ready;
+  encoder = new FlacEncoder();
+  await encoder.hand.ready.catch(() => {}); // the WAV downloads work without it
   ready();
 }
 

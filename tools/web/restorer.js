@@ -1,4 +1,4 @@
-// The model, and the workers that run it: two where there are cores, for left and right.
+// The model, and the workers that run it: two where there are cores, for mid and side.
 "use strict";
 
 async function fetched(url) {
@@ -21,28 +21,28 @@ async function fetchBytes(url, size, arrived) {
   return bytes;
 }
 
-// A worker with the model in it.
+// A worker that answers questions: one with the model in it, or the one that encodes FLAC.
 class Hand {
-  // model: Uint8Array; lengths: {windowLength, context}.
-  constructor(model, lengths) {
+  // script: name of its file; question: what it is told at first; an ArrayBuffer `model` in it is given away.
+  constructor(script, question = {}) {
     // From a blob:, so that the policy in the page's head holds in the worker as well.
-    const source = `importScripts(${JSON.stringify(new URL("worker.js", location).href)});`;
+    const source = `importScripts(${JSON.stringify(new URL(script, location).href)});`;
     const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
     this.worker = new Worker(url);
     const base = new URL(".", location).href;
-    this.ready = this.ask({ type: "load", base, model: model.slice().buffer, ...lengths }, () => {});
-    this.ready.then(() => URL.revokeObjectURL(url), () => {}); // whoever restores is told
+    this.ready = this.ask({ type: "load", base, ...question });
+    this.ready.then(() => URL.revokeObjectURL(url), () => {}); // restore() awaits `ready` and reports a failure
   }
 
   // One question at a time. progressed(share of the work).
-  ask(question, progressed) {
+  ask(question, progressed = () => {}) {
     return new Promise((resolve, reject) => {
       this.reject = reject;
-      this.worker.onerror = () => reject(new Error("This browser cannot run the model: its worker does not start."));
+      this.worker.onerror = () => reject(new Error("This browser cannot do this: a worker does not start."));
       this.worker.onmessage = ({ data }) => {
         if (data.type === "progress") progressed(data.done);
         else if (data.type === "answer") resolve(data);
-        else reject(new Error(`This browser cannot run the model: ${data.message}`));
+        else reject(new Error(data.message));
       };
       const given = [question.model, ...(question.channels || []).map(({ buffer }) => buffer)].filter(Boolean);
       this.worker.postMessage(question, given);
@@ -77,7 +77,7 @@ class Restorer {
   hire() {
     const { window_length: windowLength, context } = this.metadata;
     const count = Math.min(2, navigator.hardwareConcurrency || 1);
-    this.hands = Array.from({ length: count }, () => new Hand(this.model, { windowLength, context }));
+    this.hands = Array.from({ length: count }, () => new Hand("worker.js", { model: this.model.slice().buffer, windowLength, context }));
   }
 
   // channels: Float32Arrays, which are given away; gain: what their encoder gave them; progressed(share of the work).
@@ -85,10 +85,13 @@ class Restorer {
   async restore(channels, gain, progressed) {
     await this.ready;
     if (this.metadata.undo_encoder_gain && gain !== 1) {
-      // As Python does it, to the last bit: of silent highs the model makes music, and so of their rounding another.
+      // Bit-exact with Python: the model fills in silent highs, so a different rounding there would change the result.
       const factor = Math.fround(1 / gain);
       for (const channel of channels) channel.forEach((sample, index) => (channel[index] = sample * factor));
     }
+    // Of what goes in only this is needed later: a silent channel stays silent, whatever mid and side are there.
+    const silence = channels.map((channel) => silentRanges(channel, this.metadata.context));
+    toMidSide(channels);
     const { hands } = this;
     const shares = hands.map((_, hand) => channels.filter((_, channel) => channel % hands.length === hand));
     const done = hands.map(() => 0);
@@ -103,7 +106,10 @@ class Restorer {
         return answer.channels;
       }),
     );
-    return channels.map((_, channel) => answers[channel % hands.length][Math.floor(channel / hands.length)]);
+    const restored = channels.map((_, channel) => answers[channel % hands.length][Math.floor(channel / hands.length)]);
+    toLeftRight(restored);
+    restored.forEach((channel, index) => keepSilence(channel, silence[index]));
+    return restored;
   }
 
   // What restores at the moment fails with an AbortError; the next song finds other workers.

@@ -37,7 +37,11 @@ class Spectrograms {
     const scale = document.getElementById("level-scale");
     const bar = document.createElement("i");
     bar.style.background = `linear-gradient(90deg, ${MAGMA.map((colour) => "#" + colour).join()})`;
-    scale.replaceChildren(String(range[0]), bar, `${top} dB of full scale`);
+    // A number that stays on one line, with a sign of its own.
+    const number = document.createElement("span");
+    number.className = "number";
+    number.textContent = `−${-range[0]}`;
+    scale.replaceChildren(number, bar, `${top} dB of full scale`.replace("-", "−"));
     this.drawn = true;
     this.mark();
   }

@@ -27,11 +27,10 @@ function wavFile(channels, sampleRate, format) {
 function writePcm24(channels, body) {
   let clipped = 0;
   channels.forEach((samples, channel) => {
+    const pcm = toPcm24(samples);
+    clipped += pcm.clipped;
     let at = 3 * channel;
-    for (const sample of samples) {
-      const scaled = Math.round(sample * 8388608);
-      const value = Math.max(-8388608, Math.min(8388607, scaled));
-      if (scaled < -8388608 || scaled > 8388608) clipped++;
+    for (const value of pcm.values) {
       body[at] = value;
       body[at + 1] = value >> 8;
       body[at + 2] = value >> 16;

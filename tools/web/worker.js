@@ -23,7 +23,7 @@ async function load({ base, model, ...lengths }) {
   return {};
 }
 
-// channels: Float32Arrays; each is restored by itself.
+// channels: Float32Arrays of mid, of side, or of a channel without a twin; each is restored by itself.
 async function restore({ channels }) {
   const { windowLength, context } = shape;
   const total = channels.length * Math.ceil(channels[0].length / (windowLength - 2 * context));
@@ -39,6 +39,6 @@ onmessage = async ({ data }) => {
     const answer = await (data.type === "load" ? load : restore)(data);
     postMessage({ type: "answer", ...answer }, (answer.channels || []).map(({ buffer }) => buffer));
   } catch (error) {
-    postMessage({ type: "failed", message: String(error.message || error) });
+    postMessage({ type: "failed", message: `This browser cannot run the model: ${error.message || error}` });
   }
 };

@@ -1,1 +1,0 @@
-"""Audio as NumPy arrays: `(time, channels)`, float32, in [-1, 1]."""

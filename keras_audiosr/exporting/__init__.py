@@ -1,0 +1,1 @@
+"""The parts of `export`: conversion to TFLite, quantization, and the model card."""

@@ -1,0 +1,166 @@
+"""The model card that goes with an exported model: what it is, what it is for, and what it is not.
+
+The card begins with the YAML header that the Hugging Face Hub reads (https://huggingface.co/docs/hub/model-cards).
+"""
+
+import json
+import re
+
+from ..measures.tables import COLUMNS, EvaluationTable
+
+TEMPLATE = """{header}
+# {name}
+
+Exported by keras_audiosr {version}. The model has {parameters:,} parameters. It works at {sample_rate} Hz, on one row
+of samples at a time.
+
+## What it does
+
+The model takes music that a lossy codec has damaged, such as MP3 at a low bitrate. It returns music of the same length,
+sample rate and number of channels that is closer to a lossless copy. Where the codec left a signal, there is less codec
+noise. Where the codec removed everything, there is plausible content.
+
+## What it is for, and what it is not for
+
+- It is for listening to old MP3s whose lossless source is lost.
+- **It invents detail that was not in the file.** What it adds above the codec's cutoff sounds likely, but it does not
+  recover what was recorded. Do not use it as evidence, for forensics, or for archiving in place of the original. Do not
+  pass a restored file off as a lossless one.
+- It was trained on music at {sample_rate} Hz. At other sample rates only its correction is resampled and added. Speech,
+  and codecs that were not part of its training, may gain less or become worse.
+- It does not remove clipping, noise or hiss, and it does not fix dropouts.
+
+## How to use it
+
+    keras-audiosr restore song.mp3 --model FOLDER
+
+In Python, call `keras_audiosr.load_runner(folder).run(lossy)`, where `lossy` is an array `(time, channels)` in [-1, 1].
+
+A window has {window_length} samples. On each side {context} of them are context, so the samples between do not depend
+on where the windows begin. Every exported file was compared with the Keras model. The largest differences are: {worst}.
+{device}
+## Figures
+
+{figures}
+
+## Training data, licences and attribution
+
+{attribution}
+
+## Files
+
+| file | bytes | SHA-256 |
+|---|---:|---|
+{files}
+"""
+
+STREAMING = """
+Players use a step, `step(lossy, state) -> (restored, state)`, with a batch of 1. The state is zero at first:
+
+| file | samples a step | output lags by | heard after | silence first | state |
+|---|---:|---:|---:|---:|---:|
+{rows}
+"""
+VARIANTS = """
+In the smaller variants the convolutions are quantized and the Fourier transform is not:
+
+| file | noise under what the model changes |
+|---|---:|
+{rows}
+"""
+
+# Words by which the Hub finds the model.
+TAGS = (
+    "keras", "litert", "tflite", "audio", "music", "audio-to-audio", "audio-restoration", "bandwidth-extension",
+    "audio-super-resolution", "mp3",
+)  # fmt: skip
+# What the Hub calls a licence that nobody has stated.
+NO_LICENCE = "unknown"
+_LICENCE = re.compile(r"^Licen[cs]e of the weights: *([\w.+-]+?)\.?$", re.MULTILINE)
+
+NO_FIGURES = "Not measured for this export; `keras-audiosr evaluate` makes the table."
+NO_ATTRIBUTION = "Not recorded for this export. Before passing it on, add what its training data's licences ask for."
+
+
+_BEFORE = "\n## Training data, licences and attribution\n\n"
+_AFTER = "\n\n## Files\n"
+
+
+def attribution_of(card: str) -> str | None:
+    """What a model card says of training data, licences and authors; `None` when it says nothing."""
+    attribution = card.partition(_BEFORE)[2].rpartition(_AFTER)[0]
+    if attribution in ("", NO_ATTRIBUTION):
+        return None
+    return "\n".join(line.removeprefix("##") for line in attribution.splitlines())
+
+
+def model_card(metadata: dict, table: EvaluationTable | None, attribution: str | None) -> str:
+    """Writes the model card.
+
+    Args:
+        metadata: the artefact's complete `metadata.json`.
+        table: what `evaluate` found, or `None`.
+        attribution: Markdown that names training data, licences and authors, or `None`. A line of it such as
+            `Licence of the weights: MIT` states the licence in the header; without it the header says `unknown`.
+
+    Returns:
+        Markdown with a YAML header.
+    """
+    files = [f"| {name} | {entry['bytes']} | `{entry['sha256']}` |" for name, entry in metadata["files"].items()]
+    return TEMPLATE.format(
+        header=_header(metadata["name"], table, attribution or ""),
+        **{key: metadata[key] for key in ("name", "version", "parameters", "sample_rate", "window_length", "context")},
+        worst=", ".join(f"{name} {value:.1e}" for name, value in metadata["worst_difference"].items()),
+        figures=NO_FIGURES if table is None else table.to_markdown().strip(),
+        device=_streaming(metadata) + _variants(metadata),
+        attribution=_below_heading(attribution or NO_ATTRIBUTION),
+        files="\n".join(files),
+    )
+
+
+def _header(name: str, table: EvaluationTable | None, attribution: str) -> str:
+    """The YAML header, with the figures of restored music as the Hub's `model-index`."""
+    stated = _LICENCE.search(attribution)
+    lines = ["---", f"license: {stated[1].lower() if stated else NO_LICENCE}", "library_name: keras"]
+    lines += ["pipeline_tag: audio-to-audio", "tags:", *(f"- {tag}" for tag in TAGS)]
+    results: list[str] = []
+    metrics: list[str] = []
+    for row in [] if table is None else table.rows:
+        if row["signal"] != "restored":
+            continue
+        means = {metric: row[metric]["mean"] for metric in COLUMNS if metric in row}
+        figures = {metric: mean for metric, mean in means.items() if mean is not None}
+        metrics += [metric for metric in figures if metric not in metrics]
+        # A scalar of JSON is one of YAML, quoted where it must be.
+        results += ["  - task:", "      type: audio-to-audio", "    dataset:", "      type: music"]
+        results += [f"      name: {json.dumps('music coded as ' + row['codec'])}", "    metrics:"]
+        for metric, mean in figures.items():
+            results += [
+                f"    - type: {metric}",
+                f"      name: {json.dumps(COLUMNS[metric])}",
+                f"      value: {mean:.4g}",
+            ]
+    if results:
+        lines += ["metrics:", *(f"- {metric}" for metric in metrics)]
+        lines += ["model-index:", f"- name: {json.dumps(name)}", "  results:", *results]
+    return "\n".join([*lines, "---", ""])
+
+
+def _streaming(metadata: dict) -> str:
+    rows = [
+        f"| {name} | {entry['hop_length']} | {entry['latency']} samples | {entry['algorithmic_latency_ms']} ms |"
+        f" {entry['warm_up']} samples | {entry['state_bytes']:,} bytes |"
+        for name, entry in metadata.get("streaming", {}).items()
+    ]
+    return STREAMING.format(rows="\n".join(rows)) if rows else ""
+
+
+def _variants(metadata: dict) -> str:
+    entries = metadata.get("variants", {}).items()
+    rows = [f"| {name} | {entry['correction_snr']} dB |" for name, entry in entries]
+    return VARIANTS.format(rows="\n".join(rows)) if rows else ""
+
+
+def _below_heading(text: str) -> str:
+    """Headings of an included text two levels down, so that they stay inside their section."""
+    return "\n".join(f"##{line}" if line.startswith("#") else line for line in text.strip().splitlines())

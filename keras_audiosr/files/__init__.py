@@ -1,0 +1,1 @@
+"""Music files: reading and writing samples, tags, headers, and whether a file is whole."""

@@ -1,0 +1,57 @@
+"""Reads the header of a FLAC file (RFC 9639, section 8.2)."""
+
+import dataclasses
+
+from ..annotations import StrPath
+
+_WIDTHS = (8, 16, 24)
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamInfo:
+    """A FLAC's STREAMINFO.
+
+    Attributes:
+        sample_rate: Hz.
+        channels: number of audio channels.
+        bits: bits per sample, 4 to 32.
+        length: samples per channel; 0 when unknown.
+        md5: MD5 of the samples in hexadecimal; empty when unknown.
+    """
+
+    sample_rate: int
+    channels: int
+    bits: int
+    length: int
+    md5: str
+
+    @property
+    def width(self) -> int:
+        """The smallest of 8, 16 and 24 bits that holds the samples; 0 if none does."""
+        return next((width for width in _WIDTHS if self.bits <= width), 0)
+
+
+def read_streaminfo(path: StrPath) -> StreamInfo | None:
+    """The header of a FLAC file; `None` for another file, or if an ID3 tag comes first."""
+    with open(path, "rb") as file:
+        head = file.read(42)
+    # "fLaC", a block header of 4 bytes, STREAMINFO of 34 that ends in the MD5.
+    if len(head) < 42 or head[:4] != b"fLaC":
+        return None
+    fields = int.from_bytes(head[18:26], "big")
+    return StreamInfo(
+        sample_rate=fields >> 44,
+        channels=(fields >> 41 & 7) + 1,
+        bits=(fields >> 36 & 31) + 1,
+        length=fields & (1 << 36) - 1,
+        md5=head[26:].hex() if any(head[26:]) else "",
+    )
+
+
+def streaminfo_md5(path: StrPath) -> str:
+    """The MD5 a FLAC file declares of its samples, in hexadecimal; empty when it declares none.
+
+    A file that does not begin with `fLaC` (an ID3 tag was put before it) counts as declaring none.
+    """
+    header = read_streaminfo(path)
+    return "" if header is None else header.md5

@@ -1,0 +1,55 @@
+"""Exact PCM written to FLAC, and the proof that the file holds it: its MD5s against the source's."""
+
+import os
+
+import numpy as np
+import soundfile
+
+from ..annotations import StrPath
+from ..errors import AudioFileError
+from .flac_header import streaminfo_md5
+from .pcm import Pcm, inspect, pcm_md5
+
+_SUBTYPES = {8: "PCM_S8", 16: "PCM_16", 24: "PCM_24"}
+
+
+def flac_writer(path: StrPath, pcm: Pcm) -> soundfile.SoundFile:
+    """An open FLAC file that takes blocks of `read_pcm(pcm)`."""
+    return soundfile.SoundFile(
+        os.fsencode(path), "w", pcm.sample_rate, pcm.channels, _SUBTYPES[pcm.bits], format="FLAC"
+    )
+
+
+def write_block(writer: soundfile.SoundFile, block: np.ndarray) -> None:
+    """Writes a block of `read_pcm`.
+
+    Raises:
+        AudioFileError: the disk is full, which soundfile reports as a bare AssertionError.
+    """
+    try:
+        writer.write(block)
+    except (AssertionError, soundfile.LibsndfileError) as error:
+        raise AudioFileError(
+            f"the output must be writable; FLAC stopped with {str(error).rstrip('.') or 'a short write'};"
+            " check the free space"
+        ) from error
+
+
+def holds(path: StrPath, md5: str) -> bool:
+    """Whether a file can be decoded to samples with this MD5."""
+    try:
+        return pcm_md5(inspect(path)) == md5
+    except AudioFileError:
+        return False
+
+
+def require_flac(path: StrPath, md5: str, source: StrPath) -> None:
+    """Verifies a FLAC against its source by its declared MD5 and by the MD5 of its decoded samples.
+
+    Raises:
+        AudioFileError: one of them is not `md5`.
+    """
+    if streaminfo_md5(path) != md5 or not holds(path, md5):
+        raise AudioFileError(
+            f"a FLAC must hold its source's samples; the one made of {source} does not; check the disk's free space"
+        )

@@ -1,0 +1,1 @@
+"""How close restored music is to lossless music: metrics, whole files, tables, figures, loudness, perceptual models."""

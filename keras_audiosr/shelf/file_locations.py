@@ -1,0 +1,109 @@
+"""Where the files of a manifest lie: inside its folder, linked there, or matched to a track by name."""
+
+import contextlib
+import os
+import secrets
+import unicodedata
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import AudioFileError, cause
+from ..files import audio_files
+from ..files.flac_header import streaminfo_md5
+from ..files.formats import MUSIC_SUFFIXES
+from ..processes.file_systems import copy
+from ..processes.partial_files import atomic_output
+from .manifests import Track
+
+# Files in a folder of twins that are looked at: also films, whose sound can be a twin.
+TWIN_SUFFIXES = MUSIC_SUFFIXES | {".mkv"}
+
+
+def path_inside(path: Path, out: Path, folder: str, name: str) -> str:
+    """`path` relative to `out` where it lies inside, else the place `folder/name` to bring it to.
+
+    The file itself may be a link to anywhere: its name is what counts.
+    """
+    path, out = path.parent.resolve() / path.name, out.resolve()
+    return path.relative_to(out).as_posix() if path.is_relative_to(out) else f"{folder}/{name}"
+
+
+def bring_in(source: Path, target: Path) -> None:
+    """Puts `source` under the name `target`: a hard link, or a copy on another file system.
+
+    Raises:
+        AudioFileError: `source` is missing, or `target` cannot be written.
+    """
+    if not source.is_file():
+        raise AudioFileError(f"the files of a manifest are there; {source} is missing; make the manifest again")
+    with contextlib.suppress(OSError):
+        if target.samefile(source):
+            return
+    link = target.with_name(f".{secrets.token_hex(8)}.link")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            link.hardlink_to(source.resolve())
+            os.replace(link, target)
+        except OSError:
+            with atomic_output(target) as partial:
+                # With its time, by which a later run sees whether the source has changed.
+                copy(source, partial)
+    except OSError as error:
+        raise AudioFileError(
+            f"the output must be writable; {target}: {cause(error)}; check the folder, its rights and the free space"
+        ) from error
+    finally:
+        link.unlink(missing_ok=True)
+
+
+def read_track(path: Path, track: Track) -> np.ndarray:
+    """Samples of a lossless track, checked against its manifest line: array `(time, channels)`, float32.
+
+    Raises:
+        AudioFileError: it cannot be read, or is not what the manifest says.
+    """
+    audio, sample_rate = audio_files.read(path)
+    found = (len(audio), sample_rate, audio.shape[1])
+    digest = streaminfo_md5(path) or track.md5
+    if found != (track.length, track.sample_rate, track.channels) or digest != track.md5:
+        raise AudioFileError(
+            f"a track is as its manifest says; {path} has {found[0]} samples at {found[1]} Hz, {found[2]} channels, MD5"
+            f" {digest}; run rip again"
+        )
+    return audio
+
+
+def _key(path: str) -> tuple[str, ...]:
+    """A path's parts without the suffix, as names are compared: composed accents, any case."""
+    return tuple(unicodedata.normalize("NFC", part).casefold() for part in Path(path).with_suffix("").parts)
+
+
+def match_twins(folder: Path, tracks: Sequence[Track]) -> tuple[list[tuple[Path, Track]], list[tuple[str, str]]]:
+    """Finds the track of each file in a folder by its name, then by the folders above it.
+
+    Returns:
+        `(file, track)` of each match, and `(path, reason)` of each file that has no track, or several.
+    """
+    by_stem = defaultdict(list)
+    for track in tracks:
+        by_stem[_key(track.lossless)[-1]].append(track)
+    matches, unmatched = [], []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in TWIN_SUFFIXES or path.name.startswith(".") or not path.is_file():
+            continue
+        key = _key(str(path.relative_to(folder)))
+        candidates = by_stem.get(key[-1], [])
+        for depth in range(2, len(key) + 1):
+            closer = [track for track in candidates if _key(track.lossless)[-depth:] == key[-depth:]]
+            candidates = closer or candidates
+        if len(candidates) == 1:
+            matches.append((path, candidates[0]))
+            continue
+        what = f"{len(candidates)} tracks have" if candidates else "no track has"
+        fix = "put it in a folder named as its album's" if candidates else "name it as its track"
+        unmatched.append((str(path), f"a twin is named as one track; {what} the name {path.stem!r}; {fix}"))
+    return matches, unmatched

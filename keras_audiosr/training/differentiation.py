@@ -1,0 +1,99 @@
+"""What a training step needs from its backend: gradients, and one compiled function that updates variables.
+
+This is the only file of the step that knows which backend runs. Everything else is `keras.ops` and `keras.Variable`.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+
+from ..errors import UsageError
+
+
+def require_backend() -> str:
+    """`"tensorflow"` or `"jax"`, whichever Keras runs on.
+
+    Raises:
+        UsageError: Keras runs on another one.
+    """
+    backend = str(keras.backend.backend())
+    if backend not in ("tensorflow", "jax"):
+        raise UsageError(
+            f"networks are trained under TensorFlow or JAX; Keras runs on {backend!r}; set KERAS_BACKEND=tensorflow"
+        )
+    return backend
+
+
+def ask_for_full_precision() -> None:
+    """Products of matrices in all bits of float32: the exact transform needs them, and accelerators take fewer."""
+    if require_backend() == "jax":
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "float32")
+
+
+def gradients(objective: Callable[[], tuple], trainable: Sequence, variables: Sequence) -> tuple[tuple, list]:
+    """What an objective returns, and the gradients of the first value of it.
+
+    Args:
+        objective: function without arguments of the variables; returns a scalar, and tensors beside it.
+        trainable: the variables to differentiate by.
+        variables: all variables that the objective reads or changes.
+
+    Returns:
+        What `objective` returned, and one gradient for each of `trainable`.
+    """
+    if require_backend() == "tensorflow":
+        import tensorflow as tf
+
+        with tf.GradientTape() as tape:
+            found = objective()
+        return found, tape.gradient(found[0], list(trainable))
+    import jax
+
+    positions = {id(variable) for variable in trainable}
+    others = [variable for variable in variables if id(variable) not in positions]
+
+    def pure(values: list, kept: list) -> tuple:
+        # A scope sees nothing of the one around it, so that it is given every value.
+        mapping = [*zip(trainable, values, strict=True), *zip(others, kept, strict=True)]
+        with keras.StatelessScope(mapping, collect_losses=True) as scope:
+            found = objective()
+        return found[0], (found, [scope.get_current_value(variable) for variable in others])
+
+    values, kept = [variable.value for variable in trainable], [variable.value for variable in others]
+    (_, (found, changed)), slopes = jax.value_and_grad(pure, has_aux=True)(values, kept)
+    for variable, value in zip(others, changed, strict=True):
+        variable.assign(value)
+    return found, slopes
+
+
+def compiled(function: Callable, variables: Sequence) -> Callable[..., Any]:
+    """A function of tensors that reads and assigns variables, as one graph.
+
+    Args:
+        function: takes and returns tensors.
+        variables: all variables that it reads or changes; their number and shapes stay.
+    """
+    if require_backend() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.function(function, autograph=False, jit_compile=False)
+    import jax
+
+    def pure(values: list, *arguments: Any) -> tuple:
+        with keras.StatelessScope(list(zip(variables, values, strict=True))) as scope:
+            found = function(*arguments)
+        return found, [scope.get_current_value(variable) for variable in variables]
+
+    # Old and new values need not lie in memory at the same time.
+    jitted = jax.jit(pure, donate_argnums=0)
+
+    def call(*arguments: Any) -> Any:
+        found, values = jitted([variable.value for variable in variables], *arguments)
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+        return found
+
+    return call

@@ -1,0 +1,137 @@
+"""The training loop: epochs of steps, an evaluation on held-out windows after each, and Keras callbacks."""
+
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..errors import AudioSRError
+from ..presets.settings import OptimizerSettings
+from .limits import Clock, Limit, learning_rate
+from .sources import Batch, Source
+from .step import Trainer
+
+# Steps that may be on their way to the device before their losses are looked at.
+_STEPS_AHEAD = 20
+
+
+def _finite(logs: list[dict[str, Any]], first: int) -> list[dict[str, float]]:
+    """What steps returned, as numbers.
+
+    Raises:
+        AudioSRError: a loss is none.
+    """
+    numbers = [{name: float(value) for name, value in entry.items()} for entry in logs]
+    for step, entry in enumerate(numbers, first):
+        if not all(map(math.isfinite, entry.values())):
+            raise AudioSRError(
+                f"the loss must stay finite; it became {entry['loss']} at step {step} of this epoch; the last good"
+                " checkpoint is kept: lower learning_rate or clip_norm in the preset, and train into a new folder"
+            )
+    return numbers
+
+
+def _train_epoch(
+    trainer: Trainer,
+    batches: Iterator[Batch],
+    first: int,
+    limit: Limit,
+    clock: Clock,
+    optimizer: OptimizerSettings,
+    adversarial_from: float,
+) -> tuple[dict[str, float], int, float]:
+    """Steps of one epoch; returns their mean values, the number of steps, and the last learning rate."""
+    found: list[dict[str, float]] = []
+    waiting: list[dict[str, Any]] = []
+    rate = math.nan
+    for step in range(first, first + limit.steps_per_epoch):
+        share = limit.share(step, clock.seconds)
+        if share >= 1.0:
+            break
+        rate = learning_rate(optimizer, step, share)
+        waiting.append(trainer.train(next(batches), rate, adversarial=share >= adversarial_from))
+        if len(waiting) == _STEPS_AHEAD:
+            found += _finite(waiting, len(found))
+            waiting = []
+    found += _finite(waiting, len(found))
+    # Discriminators may have taken part in some of the steps only.
+    names = dict.fromkeys(name for entry in found for name in entry)
+    means = {name: float(np.mean([entry[name] for entry in found if name in entry])) for name in names}
+    return means, len(found), rate
+
+
+def validate(trainer: Trainer, held_out: Iterable[Batch], metrics: Sequence[keras.metrics.Metric]) -> dict[str, float]:
+    """The mean loss and the metrics of held-out windows, their names beginning with `val_`."""
+    losses: list[np.ndarray] = []
+    for metric in metrics:
+        metric.reset_state()
+    for batch in held_out:
+        values, restored = trainer.test(batch)
+        losses.append(ops.convert_to_numpy(values))
+        for metric in metrics:
+            metric.update_state(ops.convert_to_tensor(batch[1]), restored)
+    return {"val_loss": float(np.mean(np.concatenate(losses)))} | {
+        f"val_{metric.name}": float(metric.result()) for metric in metrics
+    }
+
+
+def fit(
+    trainer: Trainer,
+    source: Source,
+    held_out: Iterable[Batch],
+    *,
+    limit: Limit,
+    optimizer: OptimizerSettings,
+    adversarial_from: float = 1.0,
+    callbacks: Sequence[keras.callbacks.Callback],
+    metrics: Sequence[keras.metrics.Metric] = (),
+    clock: Clock | None = None,
+    initial_epoch: int = 0,
+    verbose: int = 0,
+) -> None:
+    """Trains until the limit, or until a callback sets `stop_training` on the network.
+
+    Callbacks are called around the training and around each epoch; at the end of an epoch the network has the
+    averages of its weights.
+
+    Args:
+        trainer: what is trained.
+        source: of the windows.
+        held_out: batches to look at after each epoch, the same ones each time.
+        limit: how long.
+        optimizer: a preset's, for `limits.learning_rate`.
+        adversarial_from: share of the run, 0 to 1, from which on the trainer's discriminators take part.
+        callbacks: as `keras.Model.fit` takes them.
+        metrics: of the held-out windows.
+        clock: the seconds that the run has taken; a new one when `None`.
+        initial_epoch: the epoch to begin with.
+        verbose: above 0, a line is printed after each epoch.
+
+    Raises:
+        AudioSRError: a loss is not finite.
+    """
+    network, clock = trainer.network, clock or Clock()
+    calls = keras.callbacks.CallbackList(list(callbacks), model=network)
+    network.stop_training = False
+    calls.on_train_begin()
+    clock.start()
+    logs: dict[str, float] = {}
+    step = initial_epoch * limit.steps_per_epoch
+    for epoch in itertools.count(initial_epoch):
+        if network.stop_training or limit.share(step, clock.seconds) >= 1.0:
+            break
+        calls.on_epoch_begin(epoch)
+        logs, steps, rate = _train_epoch(trainer, source.epoch(epoch), step, limit, clock, optimizer, adversarial_from)
+        step += steps
+        with trainer.averaged():
+            logs |= {"learning_rate": rate} | validate(trainer, held_out, metrics)
+            if limit.minutes is not None:
+                logs |= {"step": step, "seconds": clock.seconds}
+            calls.on_epoch_end(epoch, logs)
+        if verbose:
+            print(f"epoch {epoch + 1}: " + ", ".join(f"{name} {value:.4g}" for name, value in logs.items()), flush=True)
+    calls.on_train_end(logs)
