@@ -76,8 +76,7 @@ def find_music(
             music = list(_songs_in(path, recursive, avoided, problems))
             found += [(song, root or path) for song in music]
             if not music:
-                fix = "has none; add --recursive to search subfolders"
-                told = f"{path} {'and its subfolders have none' if recursive else fix}"
+                told = _without_music(path, recursive, avoided)
                 problems.append((path, UsageError(f"a folder must hold music; {told}")))
     return found, problems
 
@@ -127,6 +126,15 @@ def _expand(given: str | os.PathLike, avoided: str | None) -> Iterator[tuple[Pat
             yield Path(match), fixed
     if not matches:
         yield Path(text), None  # as a shell does: it then fails as a file that is missing
+
+
+def _without_music(folder: Path, recursive: bool, avoided: str | None) -> str:
+    """What was found in a folder without songs, and what to do."""
+    if not recursive:
+        return f"{folder} has none; add --recursive to search subfolders"
+    if avoided is not None and _lies_in(avoided, os.path.realpath(folder)):
+        return f"{folder} has none outside the output folder, {avoided}; choose another output folder with -o"
+    return f"{folder} and its subfolders have none"
 
 
 def _lies_in(path: str, folder: str) -> bool:

@@ -1,6 +1,7 @@
 """What a preset says, as frozen dataclasses: its network, its windows, its training, its export."""
 
 import dataclasses
+import math
 from typing import Any
 
 from ..errors import UsageError
@@ -69,7 +70,8 @@ class OptimizerSettings:
     """A preset's `training.optimizer`, as `optimizers.build_optimizer` and `limits.learning_rate` describe it.
 
     Raises:
-        UsageError: another name than Adam's and SGD's, or something that the optimizer needs is missing.
+        UsageError: another name than Adam's and SGD's, something that the optimizer needs is missing, or a learning
+            rate is not above 0.
     """
 
     name: str
@@ -88,6 +90,11 @@ class OptimizerSettings:
         for key in needed[self.name]:
             if getattr(self, key) is None:
                 raise UsageError(f"optimizer {self.name!r} needs {key!r}; there is none; add it")
+        for key in ("learning_rate", "final_learning_rate"):
+            if not 0.0 < getattr(self, key) < math.inf:
+                raise UsageError(
+                    f"{key} must be more than 0; received {getattr(self, key)}; give a number such as 0.0003"
+                )
 
 
 @dataclasses.dataclass(frozen=True)

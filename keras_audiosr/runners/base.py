@@ -134,19 +134,24 @@ class Runner(abc.ABC):
         channels: int,
         sample_rate: int | None = None,
         path: str | os.PathLike[str] | None = None,
+        pairs: Pairs | None = None,
     ) -> Iterator[np.ndarray]:
         """Restores a signal that comes in blocks `(time, channels)` of any length, in constant memory."""
-        return process_blocks(self.processor(channels, sample_rate, path), blocks)
+        return process_blocks(self.processor(channels, sample_rate, path, pairs), blocks)
 
     def run(
-        self, lossy: np.ndarray, sample_rate: int | None = None, path: str | os.PathLike[str] | None = None
+        self,
+        lossy: np.ndarray,
+        sample_rate: int | None = None,
+        path: str | os.PathLike[str] | None = None,
+        pairs: Pairs | None = None,
     ) -> np.ndarray:
         """Restores a whole signal.
 
         Args:
             lossy: array `(time, channels)` float32 in [-1, 1].
             sample_rate: Hz of the signal; the model's own when `None`.
-            path: the file that the signal was decoded from, as for `processor`.
+            path, pairs: as for `processor`.
 
         Returns:
             Array of the same shape, aligned to the sample. It can exceed [-1, 1] where the input is close to full
@@ -159,7 +164,7 @@ class Runner(abc.ABC):
         lossy = np.asarray(lossy, np.float32)
         if lossy.ndim != 2:
             raise UsageError(f"audio must be (time, channels); received shape {lossy.shape}; use audio[:, None]")
-        restored = list(self.stream([lossy], lossy.shape[1], sample_rate, path))
+        restored = list(self.stream([lossy], lossy.shape[1], sample_rate, path, pairs))
         return np.concatenate(restored) if restored else lossy.copy()
 
     def _checked_predict(self, windows: np.ndarray) -> np.ndarray:
