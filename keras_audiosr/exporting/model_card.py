@@ -37,8 +37,8 @@ codec noise. Where the codec removed everything, the model adds plausible conten
 In Python, call `keras_audiosr.load_runner(folder).run(lossy)`, where `lossy` is an array `(time, channels)` in [-1, 1].
 
 A window has {window_length} samples. On each side, {context} of them are context. The samples between them do not
-depend on the position of the window. Every exported file was compared with the Keras model. The largest differences are:
-{worst}.
+depend on the position of the window. Every exported file was compared with the Keras model. The largest differences
+are: {worst}.
 {device}
 ## Figures
 
