@@ -23,11 +23,10 @@ def attribution(corpus: Path, plans: list[Plan]) -> str:
     hours = sum(plan.duration for plan in plans) / 3600
     scores, classical = ([plan.sources[0] for plan in kinds[kind]] for kind in ("score", "classical"))
     lines = [
-        f"The model was trained on {hours:.1f} hours of music that tools/render.py rendered ({len(plans)} tracks:",
+        f"Trained on {hours:.1f} hours of music rendered by tools/render.py ({len(plans)} tracks:",
         f"{len(kinds['score'])} from game scores, {len(kinds['classical'])} from classical scores,"
-        f" {len(kinds['made up'])} composed by the program, {len(kinds['remix'])} remixes of clips) and on the clips",
-        "themselves. The music was used under the licences that are listed here. This package contains no audio of",
-        "these works.",
+        f" {len(kinds['made up'])} made up by the program, {len(kinds['remix'])} remixes of clips) and on the clips",
+        "themselves, used under the licences of those named here. No audio of theirs is part of this package.",
         "",
         "## Soundfonts",
         "",
