@@ -23,10 +23,11 @@ def attribution(catalog: list[dict]) -> str:
     measured = [entry for entry in catalog if entry["split"] == "real"]
     hours = sum(entry["seconds"] for entry in trained) / 3600
     lines = [
-        f"Trained on {hours:.1f} hours of music gathered by tools/fetch_music.py ({len(near)} nearly lossless songs",
-        f"out of Debian packages and other free sources, and {len(clips)} lossless clips), used under the licences of",
-        "those named here. No audio of theirs is part of this package. docs/model says what the songs were changed to",
-        "while training: speed, balance, mixes, loudness, encoding.",
+        f"The model was trained on {hours:.1f} hours of music, which tools/fetch_music.py collected:",
+        f"{len(near)} nearly lossless songs from Debian packages and other free sources, and {len(clips)} lossless",
+        "clips. The music was used under the licences that are listed here. This package contains no audio of these",
+        "works. docs/model/music.md describes how the music was varied during training (speed, balance, mixes,",
+        "loudness, encoding).",
         "",
         "Licence of the weights: MIT",
     ]
