@@ -43,7 +43,7 @@ def decode_alone(plan) -> tf.data.Dataset:
 
 
 def measure(run) -> tuple[float, float]:
-    """Calls `run()`, which returns a number of pairs; returns pairs per second and CPU time per pair in microseconds."""
+    """Calls `run()`, which returns a number of pairs; returns pairs per second and CPU microseconds per pair."""
     wall, processor = time.perf_counter(), sum(os.times()[:4])
     pairs = run()
     return pairs / (time.perf_counter() - wall), 1e6 * (sum(os.times()[:4]) - processor) / pairs

@@ -4,8 +4,8 @@
     tools/fuzz.py --count 100000 --seed 1        run more cases by hand (some hours)
     tools/fuzz.py --seed 1 --only 4711 --keep .  run one case again and keep its file
 
-A case is a file with one kind of damage; both are drawn from (seed, number). Worker processes run the cases with limited
-memory. A worker that takes too long or dies counts as a failure. These are failures too: an exception other than
+A case is a file with one kind of damage; both are drawn from (seed, number). Worker processes with limited memory run
+the cases. A worker that takes too long or dies counts as a failure. These are failures too: an exception other than
 AudioSRError, a sample that is not finite, an output whose length differs from what was decoded, a file left behind, and
 a file that lost half of its music without a warning.
 
