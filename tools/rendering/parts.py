@@ -69,7 +69,7 @@ def _notes(events: list, channel: int) -> np.ndarray:
 
 
 def _other_program(program: int, rng: np.random.Generator, freedom: float) -> int:
-    """Chooses another program: one of the same family with probability `freedom`, any melodic one with a third of it."""
+    """Changes the program to one of its family (probability `freedom`) or to any melodic one (a third of `freedom`)."""
     choice = rng.random()
     if choice < freedom:
         return program // 8 * 8 + int(rng.integers(8))
