@@ -214,4 +214,4 @@ def test_the_attribution_names_each_work_once():
     assert "- A: Ada (CC-BY-3.0), thing-music" in text.splitlines()
     assert "1.0 hours" in text
     assert text.count("- B: Ada") == 1
-    assert text.index("- B: Ada") > text.index("Measured on, never trained on")
+    assert text.index("- B: Ada") > text.index("Used for measuring, not for training")

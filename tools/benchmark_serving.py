@@ -2,8 +2,8 @@
 
     python tools/benchmark_serving.py [--server URL] [--rounds N] [--model MODEL]
 
-With --server it measures a real server. Otherwise it bundles the model and starts tests/model_server.py, a replacement
-of TensorFlow Serving in Python that does not batch requests (this needs tensorflow-serving-api). All rows are measured
+With --server it measures a real server. Otherwise it bundles the model and starts tests/model_server.py, a stand-in
+for TensorFlow Serving in Python that does not batch requests (this needs tensorflow-serving-api). All rows are measured
 in several rounds, and each row shows its best round, because other programs may slow down a round. If client and server
 share one machine, only the ratios are meaningful.
 """
@@ -120,7 +120,7 @@ def main() -> None:
 
     print(
         f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load"
-        f" {os.getloadavg()[0]:.1f}; {'a replacement server here' if args.server is None else args.server}\n"
+        f" {os.getloadavg()[0]:.1f}; {'a stand-in server here' if args.server is None else args.server}\n"
     )
     print("| what | windows per request | clients | seconds of mono audio per second | relative to LiteRT |")
     print("|---|---:|---:|---:|---:|")

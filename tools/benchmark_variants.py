@@ -235,8 +235,9 @@ def main() -> None:
     about = (
         f"{metadata['name']}, weights {runners[names[0]].version}; {len(pairs)} pairs of {args.manifest.name}; one"
         f" LiteRT thread, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load"
-        f" {os.getloadavg()[0]:.1f}: quote ratios. Memory is what loading and running one file adds to a process at its"
-        " highest. CPU time leaves out the time that other programs had the core."
+        f" {os.getloadavg()[0]:.1f}. On a shared machine only ratios of times are meaningful."
+        " Memory is what loading and running one file adds to the peak memory of a process. CPU time does not include"
+        " the time in which other programs used the core."
     )
     measured = quality({name: runners[name] for name in windows}, pairs, args.manifest.parent, args.visqol)
     result = {"about": about, "windows": windows, "steps": steps, "quality": measured}

@@ -6,7 +6,7 @@
 
 `stream` feeds a repeated stereo clip to a runner in blocks, as a sound card would (or as fast as possible, with
 `--speed 0`). It compares every restored sample with what the same runner returns for the whole clip at once. `serve`
-sends windows to tests/model_server.py, which replaces TensorFlow Serving on this machine, and compares every response
+sends windows to tests/model_server.py, a stand-in for TensorFlow Serving on this machine, and compares every response
 with the output of LiteRT. Both write a line of figures every few seconds, so `plot` can also draw a run that is still
 in progress or was interrupted.
 """

@@ -1,5 +1,7 @@
 """Writes the attribution of a catalog's music in the form that a model card includes."""
 
+_MEASURED = "Used for measuring, not for training"
+
 
 def _works(entries: list[dict]) -> list[str]:
     """Returns one line for each work, sorted and without duplicates."""
@@ -23,14 +25,14 @@ def attribution(catalog: list[dict]) -> str:
     measured = [entry for entry in catalog if entry["split"] == "real"]
     hours = sum(entry["seconds"] for entry in trained) / 3600
     lines = [
-        f"Trained on {hours:.1f} hours of music gathered by tools/fetch_music.py ({len(near)} nearly lossless songs",
-        f"out of Debian packages and other free sources, and {len(clips)} lossless clips), used under the licences of",
-        "those named here. No audio of theirs is part of this package. docs/model says what the songs were changed to",
-        "while training: speed, balance, mixes, loudness, encoding.",
+        f"Trained on {hours:.1f} hours of music collected by tools/fetch_music.py: {len(near)} nearly lossless songs",
+        f"from Debian packages and other free sources, and {len(clips)} lossless clips. The music was used under the",
+        "licences that are listed here. This package contains none of its audio. docs/model describes how the songs",
+        "were varied during training: speed, balance, mixes, loudness, encoding.",
         "",
         "Licence of the weights: MIT",
     ]
-    for title, entries in (("Songs", near), ("Lossless clips", clips), ("Measured on, never trained on", measured)):
+    for title, entries in (("Songs", near), ("Lossless clips", clips), (_MEASURED, measured)):
         if entries:
             lines += ["", f"## {title}", "", *_works(entries)]
     return "\n".join(lines) + "\n"

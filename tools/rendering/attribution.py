@@ -23,10 +23,10 @@ def attribution(corpus: Path, plans: list[Plan]) -> str:
     hours = sum(plan.duration for plan in plans) / 3600
     scores, classical = ([plan.sources[0] for plan in kinds[kind]] for kind in ("score", "classical"))
     lines = [
-        f"Trained on {hours:.1f} hours of music rendered by tools/render.py ({len(plans)} tracks:",
+        f"Trained on {hours:.1f} hours of music rendered by tools/render.py ({len(plans)} tracks,",
         f"{len(kinds['score'])} from game scores, {len(kinds['classical'])} from classical scores,"
         f" {len(kinds['made up'])} composed by the program, {len(kinds['remix'])} remixes of clips) and on the clips",
-        "themselves, used under the licences that are listed here. None of this audio is part of this package.",
+        "themselves. All were used under the licences that are listed here. This package contains none of their audio.",
         "",
         "## Soundfonts",
         "",
