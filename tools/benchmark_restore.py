@@ -1,10 +1,10 @@
-"""Measures how fast restoring is: the network alone on one LiteRT thread, and the whole command.
+"""How fast restoring is: the network alone on one LiteRT thread, and the command from start to end.
 
     python tools/benchmark_restore.py [--repetitions N] [--beside MODEL ...]
 
-The input is the bundled clip, repeated to the needed length. The tool prints medians of several repetitions, with the
-machine and its load. `--beside` also times the networks of other models, such as an older release. The speed of a
-shared machine differs from day to day, so only figures of the same run can be compared.
+Medians of several repetitions, on the bundled clip repeated to length; the machine and its load are printed with them.
+`--beside` times the networks of other models too, such as an older release: what a shared machine gives differs from
+day to day, what it gives one after the other does not.
 """
 
 import argparse
@@ -24,12 +24,11 @@ from keras_audiosr.processes.ffmpeg import run_ffmpeg
 from keras_audiosr.runners import load_runner
 
 CLIP = Path(__file__).parents[1] / "tests" / "data" / "loop_tabla.flac"
-# Seconds of the songs that the command restores.
 DURATIONS = (10, 180)
 
 
 def median_seconds(call, repetitions: int) -> float:
-    """Returns the median wall-clock time of `call()` in seconds, after one call that warms up."""
+    """Median wall-clock seconds of `call()`, after one that warms up."""
     call()
     found = []
     for _ in range(repetitions):
@@ -41,8 +40,8 @@ def median_seconds(call, repetitions: int) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repetitions", type=int, default=5, help="timed repetitions (default 5)")
-    parser.add_argument("--beside", metavar="MODEL", nargs="+", default=[], help="other models or presets to time")
+    parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--beside", metavar="MODEL", nargs="+", default=[], help="exported models or presets")
     args = parser.parse_args()
     repetitions = args.repetitions
     clip, sample_rate = read(CLIP)

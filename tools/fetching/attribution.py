@@ -25,10 +25,11 @@ def attribution(catalog: list[dict]) -> str:
     measured = [entry for entry in catalog if entry["split"] == "real"]
     hours = sum(entry["seconds"] for entry in trained) / 3600
     lines = [
-        f"Trained on {hours:.1f} hours of music collected by tools/fetch_music.py: {len(near)} nearly lossless songs",
-        f"from Debian packages and other free sources, and {len(clips)} lossless clips. The music was used under the",
-        "licences that are listed here. This package contains none of its audio. docs/model describes how the songs",
-        "were varied during training: speed, balance, mixes, loudness, encoding.",
+        f"The model was trained on {hours:.1f} hours of music, which tools/fetch_music.py collected:",
+        f"{len(near)} nearly lossless songs from Debian packages and other free sources, and {len(clips)} lossless",
+        "clips. The music was used under the licences that are listed here. This package contains no audio of these",
+        "works. docs/model/music.md describes how the music was varied during training (speed, balance, mixes,",
+        "loudness, encoding).",
         "",
         "Licence of the weights: MIT",
     ]
