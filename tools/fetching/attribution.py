@@ -1,8 +1,10 @@
-"""Whose music a catalog holds, in the form that a model card carries."""
+"""Writes the attribution of a catalog's music in the form that a model card includes."""
+
+_MEASURED = "Used for measuring, not for training"
 
 
 def _works(entries: list[dict]) -> list[str]:
-    """One line a work, in order, each once."""
+    """Returns one line for each work, sorted and without duplicates."""
     lines = set()
     for entry in entries:
         package = entry["source"].split()[1] if entry["source"].startswith("Debian") else ""
@@ -12,10 +14,10 @@ def _works(entries: list[dict]) -> list[str]:
 
 
 def attribution(catalog: list[dict]) -> str:
-    """Markdown that names every work of a catalog, its author and licence.
+    """Returns Markdown that lists every work of a catalog with its author and licence.
 
     Args:
-        catalog: its lines, as `write` of `tracks` gives them.
+        catalog: the entries of the catalog, as `tracks.write` returns them.
     """
     trained = [entry for entry in catalog if entry["split"] == "train"]
     near = [entry for entry in trained if entry["kind"] == "near"]
@@ -31,7 +33,7 @@ def attribution(catalog: list[dict]) -> str:
         "",
         "Licence of the weights: MIT",
     ]
-    for title, entries in (("Songs", near), ("Lossless clips", clips), ("Measured on, never trained on", measured)):
+    for title, entries in (("Songs", near), ("Lossless clips", clips), (_MEASURED, measured)):
         if entries:
             lines += ["", f"## {title}", "", *_works(entries)]
     return "\n".join(lines) + "\n"
