@@ -21,7 +21,7 @@ from .reporter import Progress
 from .settings import Settings
 from .song import restore_song
 
-# One window is too little work for more threads than this.
+# One song uses at most this many cores.
 _MOST_THREADS = 4
 _AS_IT_COMES = RunnerOptions()
 # These errors make one file fail. The other files are restored nevertheless.

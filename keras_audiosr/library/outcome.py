@@ -73,7 +73,7 @@ class CopiedFile:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedFile:
-    """A file that a dry run would have made.
+    """A file that the run would make if it were not a dry run.
 
     Attributes:
         source: the lossy file, or the file to copy or link.

@@ -23,7 +23,8 @@ class Song:
     Attributes:
         source: the existing file.
         target: the file to make. For an image it is the path of its copy.
-        copy: path for an unchanged copy of the source. It is `None` unless the output folder is apart from the inputs.
+        copy: path for an unchanged copy of the source. It is `None` unless there is an output folder that contains none
+            of the inputs.
     """
 
     source: Path
@@ -38,10 +39,9 @@ class Plan:
     Attributes:
         songs: songs in the order of the inputs. Songs of one folder are sorted by path.
         problems: pairs of input and error, for example a folder that contains no music or cannot be read.
-        images: images beside the songs of searched folders. The list is empty unless the output folder is apart from
-            the inputs.
-        takes_others: whether there is an output folder apart from the inputs. Only such a folder receives copies of
-            skipped songs and images.
+        images: images beside the songs of searched folders. The list is empty unless `takes_others` is true.
+        takes_others: whether there is an output folder that contains none of the inputs. Only such a folder can receive
+            copies of skipped songs and images.
     """
 
     songs: list[Song]

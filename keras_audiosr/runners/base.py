@@ -54,37 +54,37 @@ class Runner(abc.ABC):
 
     @property
     def name(self) -> str:
-        """As in `ModelFacts`."""
+        """The name of the model's preset."""
         return self.facts.name
 
     @property
     def sample_rate(self) -> int:
-        """As in `ModelFacts`."""
+        """The sample rate in Hz of the audio that the model was trained on."""
         return self.facts.sample_rate
 
     @property
     def window_length(self) -> int:
-        """As in `ModelFacts`."""
+        """The number of samples in a window, a multiple of `hop_length`."""
         return self.facts.window_length
 
     @property
     def context(self) -> int:
-        """As in `ModelFacts`."""
+        """The number of samples on each side that can influence an output sample."""
         return self.facts.context
 
     @property
     def hop_length(self) -> int:
-        """As in `ModelFacts`."""
+        """The grid, in samples, on which windows may start."""
         return self.facts.hop_length
 
     @property
     def undo_encoder_gain(self) -> bool:
-        """As in `ModelFacts`."""
+        """Whether the model was trained on music whose encoder's gain was undone."""
         return self.facts.undo_encoder_gain
 
     @property
     def version(self) -> str:
-        """As in `ModelFacts`."""
+        """An identifier of the weights, such as the beginning of their SHA-256; empty if unknown."""
         return self.facts.version
 
     @abc.abstractmethod

@@ -26,7 +26,7 @@ class KerasRunner(Runner):
 
     Raises:
         ArtifactError: the checkpoint, the weights or the preset are missing or damaged, the receptive field of a layer
-            is unknown, or windows are not longer than `2 * context`.
+            is unknown, or the window length is not above `2 * context` or not a multiple of `hop_length`.
     """
 
     def __init__(self, source: str | os.PathLike[str] | Located, window_length: int | None = None):

@@ -11,7 +11,7 @@ __all__ = ["Description", "Server", "ServerAddress", "ServerOptions", "ServingCl
 
 
 def __getattr__(name: str) -> Any:
-    # The client needs NumPy, and an address does not. Without this, `restore --help` would be slow.
+    # The client is imported only when it is used, because it imports NumPy, which would make `restore --help` slow.
     if name in ("Description", "ServingClient"):
         from . import client
 

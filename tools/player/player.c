@@ -100,7 +100,8 @@ typedef struct {
 } Player;
 
 static void open_side(Side *side, int outputs, Handle environment, Handle compiled, Handle signature) {
-  check((outputs ? LiteRtGetNumSignatureOutputs : LiteRtGetNumSignatureInputs)(signature, &side->count), "no signature");
+  check((outputs ? LiteRtGetNumSignatureOutputs : LiteRtGetNumSignatureInputs)(signature, &side->count),
+        "the model has no signature");
   if (side->count < 2 || side->count > MOST_TENSORS) fail("the model must be a step, which has a state");
   side->samples = side->count;
   for (size_t i = 0; i < side->count; i++) {
@@ -244,7 +245,7 @@ int main(int argc, char **argv) {
     size_t ready = hop - first < received - written ? hop - first : received - written;
     made += hop;
     for (size_t at = 0; at < ready * channels; at++) block[at] = samples[at % channels * hop + first + at / channels];
-    if (fwrite(block, frame, ready, stdout) < ready || fflush(stdout)) fail("cannot write");
+    if (fwrite(block, frame, ready, stdout) < ready || fflush(stdout)) fail("standard output cannot be written");
     written += ready;
   }
   return 0;
