@@ -252,7 +252,7 @@ def _chain(
 
 def _refuse_if_strict(cut: str, settings: Settings) -> None:
     if settings.strict:
-        raise AudioFileError(f"with --strict only whole files are restored; {cut}; obtain it again")
+        raise AudioFileError(f"with --strict only complete files are restored; {cut}; obtain the file again")
 
 
 def _refuse_left_out(left_out: list[LeftOut], source: Path, settings: Settings) -> None:

@@ -95,7 +95,7 @@ def atomic_folder(path: StrPath, replaces: str | None = None) -> Iterator[Path]:
         raise OutputExistsError(f"the output folder must be new or empty; {path} is not; name another, or move it away")
     if occupied and not (path / str(replaces)).is_file():
         raise OutputExistsError(
-            f"only a folder that holds {replaces} is replaced; {path} has none; name another, or move it away"
+            f"only a folder that contains {replaces} is replaced; {path} does not; name another, or move it away"
         )
     # This is not the name of a temporary folder, which could be removed as abandoned. If the run is killed between the
     # two renames, this is the only complete folder.

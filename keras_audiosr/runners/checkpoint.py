@@ -42,9 +42,9 @@ def read_record(run: Path) -> dict[str, Any]:
     Raises:
         UsageError: the file is missing or damaged.
     """
-    record = _read_json(run / RECORD, "must hold its arguments")
+    record = _read_json(run / RECORD, "must contain its arguments")
     if not isinstance(record, dict) or not all(isinstance(record.get(key), dict) for key in ("arguments", "versions")):
-        raise _damaged(run / RECORD, "must hold its arguments", "no arguments and versions in it")
+        raise _damaged(run / RECORD, "must contain its arguments", "no arguments and versions in it")
     return record
 
 
@@ -56,10 +56,10 @@ def read_history(run: Path) -> list[dict[str, Any]] | None:
     """
     if not (run / HISTORY).is_file():
         return None
-    history = _read_json(run / HISTORY, "must hold its epochs")
+    history = _read_json(run / HISTORY, "must contain its epochs")
     epochs = isinstance(history, list) and bool(history) and all(isinstance(epoch, dict) for epoch in history)
     if not epochs or not all(isinstance(epoch.get("val_loss"), int | float) for epoch in history):
-        raise _damaged(run / HISTORY, "must hold its epochs", "no list of epochs with a val_loss")
+        raise _damaged(run / HISTORY, "must contain its epochs", "no list of epochs with a val_loss")
     return history
 
 
