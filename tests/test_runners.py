@@ -90,7 +90,7 @@ def test_python_ends_only_when_no_window_is_being_computed():
         "import threading, time; from keras_audiosr.runners.litert import LiteRTRunner\n"
         f"runner = LiteRTRunner({str(tiny_export())!r}, num_threads=2); network = runner._networks.get()\n"
         "begun = threading.Semaphore(0)\n"
-        "def slow(lossy): begun.release(); time.sleep(0.5); print('done', flush=True); return network(lossy=lossy)\n"
+        "def slow(lossy): begun.release(); time.sleep(0.5); print('done\\n', end='', flush=True); return network(lossy=lossy)\n"
         "runner._networks.get(); runner._networks.put(slow); runner._networks.put(slow)\n"
         "import numpy as np; processor = runner.processor(1)\n"
         "threading.Thread(target=runner.run, args=(np.ones((20000, 1), np.float32),), daemon=True).start()\n"

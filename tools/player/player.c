@@ -10,8 +10,8 @@
  * All rows run the same signature. The rows are mid and side of each pair of a left and a right channel, and each
  * channel that has no counterpart. Each row has its own state, which this program stores.
  *
- * The program links against libLiteRt.so. The wheel ai-edge-litert contains this library, but no headers. The functions
- * of LiteRT's C API that are used here are therefore declared below, as in version 2.3.
+ * The wheel ai-edge-litert contains libLiteRt.so without headers, so the functions of LiteRT's C API that are used here
+ * are declared below, as in version 2.3.
  */
 #include "encoder_gain.h"
 
@@ -100,15 +100,13 @@ typedef struct {
 } Player;
 
 static void open_side(Side *side, int outputs, Handle environment, Handle compiled, Handle signature) {
-  check((outputs ? LiteRtGetNumSignatureOutputs : LiteRtGetNumSignatureInputs)(signature, &side->count),
-        "the model has no signature");
+  check((outputs ? LiteRtGetNumSignatureOutputs : LiteRtGetNumSignatureInputs)(signature, &side->count), "no signature");
   if (side->count < 2 || side->count > MOST_TENSORS) fail("the model must be a step, which has a state");
   side->samples = side->count;
   for (size_t i = 0; i < side->count; i++) {
     Handle tensor, required;
     TensorType type;
-    check((outputs ? LiteRtGetSignatureOutputName : LiteRtGetSignatureInputName)(signature, i, &side->name[i]),
-          "LiteRT gives no name of a tensor");
+    check((outputs ? LiteRtGetSignatureOutputName : LiteRtGetSignatureInputName)(signature, i, &side->name[i]), "no name");
     check((outputs ? LiteRtGetSignatureOutputTensorByIndex : LiteRtGetSignatureInputTensorByIndex)(signature, i, &tensor),
           "LiteRT gives no tensor");
     check(LiteRtGetRankedTensorType(tensor, &type), "a tensor has no fixed shape");
@@ -153,8 +151,7 @@ static void copy(Handle buffer, void *memory, size_t bytes, int mode) {
   check(LiteRtUnlockTensorBuffer(buffer), "a buffer cannot be unlocked");
 }
 
-/* Replaces (left, right) by (left + right, left - right) times scale, for each pair. A scale of 0.5 gives mid and side,
- * and a scale of 1 gives left and right again. */
+/* Replaces left and right by (left + right, left - right) times scale: 0.5 gives mid and side, 1 gives left and right. */
 static void sums_and_differences(float *samples, size_t hop, int channels, float scale) {
   for (int pair = 0; pair < 3 && PAIRS[channels][pair][1]; pair++) {
     float *left = samples + hop * PAIRS[channels][pair][0], *right = samples + hop * PAIRS[channels][pair][1];
