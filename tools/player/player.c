@@ -151,7 +151,7 @@ static void copy(Handle buffer, void *memory, size_t bytes, int mode) {
   check(LiteRtUnlockTensorBuffer(buffer), "a buffer cannot be unlocked");
 }
 
-/* Replaces left and right by (left + right, left - right) times scale: 0.5 gives mid and side, 1 gives left and right. */
+/* Replaces each pair by (left + right, left - right) times scale: 0.5 gives mid and side, 1 left and right again. */
 static void sums_and_differences(float *samples, size_t hop, int channels, float scale) {
   for (int pair = 0; pair < 3 && PAIRS[channels][pair][1]; pair++) {
     float *left = samples + hop * PAIRS[channels][pair][0], *right = samples + hop * PAIRS[channels][pair][1];
