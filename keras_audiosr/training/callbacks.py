@@ -90,7 +90,7 @@ class ScalarSummaries(keras.callbacks.Callback):
 
 
 class ClipSummaries(keras.callbacks.Callback):
-    """Writes fixed clips to TensorBoard, restored anew after every epoch, as audio and as log spectrograms.
+    """Restores fixed clips after every epoch, and writes them to TensorBoard as audio and log spectrograms.
 
     Args:
         folder: the TensorBoard log folder.

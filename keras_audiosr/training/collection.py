@@ -14,8 +14,8 @@ from ..processes.partial_files import write_json
 
 RATE = 44100
 FULL_BAND = RATE / 2.0
-# Length in seconds of the shortest track that is used. Both ends of a track are cut off after encoding, and what is
-# left of a shorter one hardly fills a window.
+# Length in seconds of the shortest track that is used. The ends of encoded music are cut off, and what is left of a
+# shorter track hardly fills a window.
 _SHORTEST = 2.5
 
 

@@ -1,7 +1,7 @@
 """Excerpts of a collection of music, varied as other engineers might have mixed and mastered them.
 
 Arrays have the shape `(time, 2)`, float32, at 44.1 kHz. Nearly lossless music has a cutoff in Hz, above which it is not
-a valid training target. The cutoff follows what is done to the music.
+a valid training target. A change of speed moves the cutoff. A mix has the lowest cutoff of its parts.
 
 The variations imitate what is known about published records:
 
@@ -68,7 +68,7 @@ class Variations:
         self._kinds = {kind: tuple(track for track in tracks if track.kind == kind) for kind in _KINDS}
 
     def _excerpt(self, kind: str, rng: np.random.Generator, speeds: tuple[float, float]) -> tuple[np.ndarray, float]:
-        """Draws a piece of a random track of one kind. Every second piece has its speed and pitch changed.
+        """Draws a piece of a random track of one kind, and changes its speed and pitch in half of the cases.
 
         Returns:
             The piece, float32 `(time, 2)`, and its cutoff in Hz.
@@ -147,7 +147,7 @@ def _towards_the_line(power: np.ndarray, frequencies: np.ndarray, share: float) 
 
 
 def _mixed(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Changes the balance of lows and highs and of mid and side, and swaps left and right every second time."""
+    """Changes the balance of lows and highs and of mid and side, and swaps left and right in half of the cases."""
     middle, side = 0.5 * (audio[:, 0] + audio[:, 1]), 0.5 * (audio[:, 0] - audio[:, 1])
     if rng.random() < 0.3 and _rms(side) < 0.02 * _rms(middle):
         # Mono music is widened with a delayed copy, like a part that was played twice.
