@@ -30,7 +30,7 @@ _SAVE_EVERY = 15.0
 
 @dataclasses.dataclass(frozen=True)
 class EncodeReport:
-    """What `encode` did.
+    """The result of a run of `encode`.
 
     Attributes:
         manifest: path of `pairs.jsonl`.

@@ -142,7 +142,7 @@ def _leave_out(folder: Path, metadata: dict, patterns: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class _Origin:
-    """What is known of a network before it is converted."""
+    """The facts about a network that are known before its conversion."""
 
     name: str
     preset: dict[str, Any]

@@ -31,7 +31,7 @@ _STEP = 1024
 
 @dataclasses.dataclass(frozen=True)
 class PlayReport:
-    """What was played, and how long it took.
+    """The result of `play`: what was played, and how long the steps took.
 
     Attributes:
         sample_rate: sample rate in Hz.

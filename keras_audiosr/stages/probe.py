@@ -17,7 +17,7 @@ _BLOCK_LENGTH = 1 << 16
 
 @dataclasses.dataclass(frozen=True)
 class ProbeReport:
-    """What a music file is.
+    """The result of `probe`: the facts about a music file, and a verdict.
 
     Attributes:
         path: the file.

@@ -22,7 +22,7 @@ from ..shelf.track_folder import MANIFEST, RippedTracks
 
 @dataclasses.dataclass
 class RipReport:
-    """What a run of `rip` did.
+    """The result of a run of `rip`.
 
     Attributes:
         manifest: path of `tracks.jsonl`.
