@@ -21,17 +21,17 @@ PROGRAM = "keras-audiosr"
 _OUR_WARNINGS = (AmbiguousNameWarning, NewWeightsWarning, TrustWarning)
 
 VERBS = {
-    "rip": "lossless discs or files -> FLAC tracks and a manifest",
-    "encode": "tracks -> lossy copies, aligned to the sample",
-    "window": "pairs -> TFRecord shards of training windows",
-    "train": "pairs and a preset -> checkpoint and history",
-    "evaluate": "checkpoint, exported model or files -> table of metrics",
-    "export": "checkpoint -> SavedModel, TFLite, metadata and model card",
-    "probe": "music files -> what they are, and whether it is worth restoring them",
-    "restore": "music file, or a library of them -> restored music",
-    "play": "music from a file or a pipe -> restored music, block by block",
-    "serve": "exported model -> bundle for TensorFlow Serving",
-    "report": "lossy and restored music -> page to hear and see the difference",
+    "rip": "turn ripped discs or lossless files into FLAC tracks and a manifest",
+    "encode": "make lossy copies of the tracks, align them to the sample, and list the pairs in a manifest",
+    "window": "cut the pairs into training windows, and store them as TFRecord shards (optional)",
+    "train": "train a preset's network on the pairs, and write a checkpoint and the history",
+    "evaluate": "compare lossy and restored music with lossless music, and print a table of metrics",
+    "export": "convert a checkpoint to SavedModel and TFLite, with metadata and a model card",
+    "probe": "examine music files, and say whether it is worth restoring them",
+    "restore": "restore a music file or a whole music library",
+    "play": "restore music from a file or a pipe block by block, as a player does",
+    "serve": "write a bundle of an exported model for TensorFlow Serving",
+    "report": "write a page to hear and see the difference between lossy and restored music",
 }
 
 

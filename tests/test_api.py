@@ -86,7 +86,7 @@ def test_an_array_and_a_file_give_the_same(tmp_path, make_music):
         (np.full((5, 1), np.nan), {}, "finite"),
         (np.zeros((5, 1)), {"out": "x.flac"}, "returned, not written"),
         (np.zeros((5, 1)), {"strength": 2}, "between 0 and 1"),
-        ("a.mp3", {"sample_rate": 44100}, "files know their sample rate"),
+        ("a.mp3", {"sample_rate": 44100}, "sample_rate is for arrays only"),
         ("a.mp3", {"rate": 1}, "between 8000 and 192000"),
         ("a.mp3", {"clip": "wrap"}, "one of limit, clamp, none"),
         ([], {}, "received none"),

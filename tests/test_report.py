@@ -115,7 +115,7 @@ def test_several_restored_versions_are_numbered(trio, tmp_path, capsys):
     assert 'id="rating"' not in made.path.read_text("utf-8")
     arguments = ["report", str(trio["lossy"]), *map(str, versions), "--duration", "1", "--overwrite"]
     assert cli.main(arguments) == 0
-    assert "needs the lossless original; it is left out; add --lossless" in capsys.readouterr().err
+    assert "needs the lossless original; the test is left out; add --lossless" in capsys.readouterr().err
     assert 'id="rating"' not in made.path.read_text("utf-8")
 
 

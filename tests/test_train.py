@@ -140,7 +140,7 @@ def test_a_run_begins_with_the_weights_of_another(unbroken, manifest, preset, tm
     # Frames of another length change the first and the last convolution only.
     still["model"]["config"] |= {"filters": 8, "frame_length": 512}
     path.write_text(json.dumps(still), "utf-8")
-    with pytest.warns(NewWeightsWarning, match="begin anew"):
+    with pytest.warns(NewWeightsWarning, match="keeps its random values"):
         train(path, manifest, tmp_path / "longer", initial_weights=unbroken[0], **few)
     longer = keras.saving.load_model(tmp_path / "longer" / "best.keras").get_weights()
     same = [one.shape == two.shape for one, two in zip(longer, start, strict=True)]

@@ -230,7 +230,7 @@ def test_a_damaged_state_is_one_line(interrupted, preset, damage):
         weights.write_bytes(weights.read_bytes()[:1000])
     else:
         weights.unlink()
-    with pytest.raises(AudioSRError, match="resumes from a whole state") as caught:
+    with pytest.raises(AudioSRError, match="must resume from a complete state") as caught:
         train(preset, manifest, run, seed=3)
     assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match=r"corpus\.json must"):

@@ -1,4 +1,4 @@
-"""The verbs of the command line, in working order: each reads its arguments, calls the library, and prints the result.
+"""The verbs of the command line. Each reads its arguments, calls the library, and prints the result.
 
-`keras_audiosr.restore` and its like are the functions of these modules.
+Each module also contains the public function of the same name, such as `keras_audiosr.restore`.
 """

@@ -24,17 +24,17 @@ from ..shelf.encode_track import TrackTwins, Twin, make_twins
 from ..shelf.file_locations import match_twins, path_inside
 from ..shelf.manifests import Pair, Track, read_manifest, write_manifest
 
-# Seconds between two writes of pairs.jsonl, and so the work that a kill can cost.
+# Seconds between two writes of pairs.jsonl. A run that is killed loses at most the work of this time.
 _SAVE_EVERY = 15.0
 
 
 @dataclasses.dataclass(frozen=True)
 class EncodeReport:
-    """What `encode` did.
+    """The result of a run of `encode`.
 
     Attributes:
         manifest: path of `pairs.jsonl`.
-        made: number of twins that this run made or took in.
+        made: number of pairs that this run added, with twins that it made or that the user brought.
         kept: number of twins that existed already.
         rejected: `(path, reason)` of each twin that does not fit its track.
         failed: `(path, reason)` of each twin that could not be read, made or written.
@@ -52,7 +52,7 @@ def _locked(out: Path) -> Iterator[None]:
     """Keeps a second run out of the same folder. The operating system drops the lock when the process ends."""
     with open(out / ".encode.lock", "w") as file:
         try:
-            lock(file.fileno(), wait=False)  # a disk without locks cannot keep it out
+            lock(file.fileno(), wait=False)  # on a disk without locks this has no effect
         except BlockingIOError as error:
             raise UsageError(
                 f"only one run at a time may write a folder; another encode is writing {out}; wait for it or choose"
@@ -72,7 +72,7 @@ def _drawn(track: Track, specs: Sequence[CodecSpec], count: int | None) -> Seque
 def _plan(
     tracks: Sequence[Track], folder: Path, out: Path, specs: Sequence[CodecSpec], draw: int | None, twins: Path | None
 ) -> tuple[dict[Track, Any], list[tuple[str, str]]]:
-    """The twins that every track should have: `{track: (lossless name, [task])}`; and twins without a track."""
+    """Returns the twins that every track should have, `{track: (lossless name, [twin])}`, and twins without a track."""
     plan = {}
     for track in tracks:
         name = path_inside(folder / track.lossless, out, "lossless", track.lossless)
@@ -89,7 +89,7 @@ def _plan(
 
 
 def _previous_pairs(manifest: Path, out: Path, plan: Any) -> dict:
-    """Pairs of earlier runs that are still valid, by path of the lossy file."""
+    """Returns the pairs of earlier runs that are still valid, by the path of the lossy file."""
     if not manifest.is_file():
         return {}
     md5 = {name: track.md5 for track, (name, _) in plan.items()}
@@ -115,21 +115,21 @@ def encode(
     runner: str = "local",
     beam_options: str | Sequence[str] = (),
 ) -> EncodeReport:
-    """Makes a lossy twin of every track for every codec, and aligns each to the sample.
+    """Makes a lossy twin of every track for every codec, and aligns each twin to its track, exact to the sample.
 
     Twins are written to `OUT/<codec>/<path of the track>`, and their pairs to `OUT/pairs.jsonl`. Tracks outside OUT are
-    hard-linked (on another file system: copied) to `OUT/lossless/`, and files of the user's own to `OUT/twins/`. So OUT
-    can be moved as a whole. Another run makes only what is missing.
+    hard-linked (on another file system: copied) to `OUT/lossless/`, and files of the user's own to `OUT/twins/`. OUT
+    can therefore be moved as a whole. Another run makes only what is missing.
 
     Args:
         manifest: path of the `tracks.jsonl` that `rip` wrote.
         out: output folder.
-        codecs: what to make: `"mp3@64k"`, `"opus@48k"`, `"lowpass@8k"`, ...; see `codecs.CodecSpec`.
+        codecs: codecs of the twins, such as `"mp3@64k"`, `"opus@48k"` or `"lowpass@8k"`; see `codecs.CodecSpec`.
         twins: folder of the user's own lossy files, named like their tracks (in folders named like the albums where
             names repeat). Each file is aligned, and rejected if no constant lag fits it.
-        draw: number of codecs for each track, drawn from `codecs` by the track's path; all of them when `None`. Many
-            codecs then take no longer than a few, and a network meets each of them on other music.
-        jobs: number of tracks at a time, each with an FFmpeg process of its own.
+        draw: number of codecs for each track, which are drawn from `codecs` by the track's path; all of them when
+            `None`. With this setting, more codecs take no more time, and each codec is used on different music.
+        jobs: number of tracks to process at a time, each with an FFmpeg process of its own.
         runner: `"local"`, or `"beam"` for an Apache Beam pipeline, which gives the same twins and manifest.
         beam_options: options of the pipeline, such as `"--runner=FlinkRunner ..."`; Beam's own runner when empty.
 
@@ -138,7 +138,7 @@ def encode(
 
     Raises:
         ManifestError: the manifest cannot be used.
-        UsageError: a codec, folder or number is not valid.
+        UsageError: a codec, folder or number is not valid, or another run is writing `out`.
 
     Example:
         >>> encode("shelf/tracks.jsonl", "shelf", ["mp3@64k", "aac@96k"], jobs=2)  # doctest: +SKIP
@@ -156,10 +156,10 @@ def encode(
         raise UsageError(f"twins must be a folder of lossy files; received {twins}; name the folder that holds them")
     if twins is not None and any(path.resolve().is_relative_to(Path(twins).resolve()) for path in (out, manifest)):
         raise UsageError(
-            f"twins must be in a folder of their own; {twins} holds the output or manifest; move them apart"
+            f"twins must be in a folder of their own; {twins} contains the output or the manifest; move it elsewhere"
         )
     if out.exists() and not out.is_dir():
-        raise UsageError(f"the output must be a folder; {out} is a file; name another")
+        raise UsageError(f"the output must be a folder; {out} is a file; name a folder")
     tracks = read_manifest(manifest, Track)
     out.mkdir(parents=True, exist_ok=True)
     target = out / "pairs.jsonl"
@@ -201,20 +201,22 @@ def encode(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `keras-audiosr encode`."""
-    parser.add_argument("manifest", help="tracks.jsonl written by 'keras-audiosr rip'")
+    parser.add_argument("manifest", help="tracks.jsonl that 'keras-audiosr rip' wrote")
     parser.add_argument("out", help="folder for the lossy copies and pairs.jsonl")
     parser.add_argument(
         "--codec",
         action="append",
         default=[],
         metavar="CODEC@BITRATE",
-        help="mp3@64k, mp3@V6, mp3@64k-stereo, aac@96k, vorbis@64k, opus@48k, lowpass@8k, ...; may be repeated",
+        help="codec of the lossy copies, such as mp3@64k, mp3@V6, mp3@64k-stereo, aac@96k, vorbis@64k, opus@48k or"
+        " lowpass@8k; may be repeated",
     )
-    parser.add_argument("--twins", metavar="FOLDER", help="folder of your own lossy files, named like their tracks")
-    parser.add_argument(
-        "--draw", type=int, metavar="N", help="number of codecs for each track, at random (default: all)"
-    )
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="tracks at a time (default: 1)")
+    twins_help = "folder of your own lossy files, named like their tracks; they are aligned and become pairs too"
+    parser.add_argument("--twins", metavar="FOLDER", help=twins_help)
+    draw_help = "use only N of the codecs for each track, in a random but repeatable choice (default: all codecs)"
+    parser.add_argument("--draw", type=int, metavar="N", help=draw_help)
+    jobs_help = "number of tracks to process at a time (default: 1)"
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs_help)
     beam.add_arguments(parser)
 
 

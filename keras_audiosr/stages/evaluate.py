@@ -1,4 +1,4 @@
-"""Stage 7: measures how much better restored music is than the lossy music it was made from.
+"""Stage 7: measures how much closer to lossless music restored music is than the lossy music it was made from.
 
 `evaluate` restores the lossy side of every pair, or takes files that were restored before, and compares lossy and
 restored music with lossless music. It writes a table for each codec and bitrate with the `unprocessed` row first, all
@@ -29,7 +29,7 @@ __all__ = ["EvaluationTable", "add_arguments", "evaluate", "run"]
 
 
 def _sha256(paths: Iterable[Path]) -> str:
-    """The SHA-256 of one file. Of several files it is that of their SHA-256 sums in order."""
+    """Returns the SHA-256 of one file. For several files it is the SHA-256 of their hexadecimal sums, in order."""
     hashes = [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
     return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
@@ -38,18 +38,22 @@ def _choose(pairs: list[Pair], codecs: Sequence[str] | None, manifest: Path) -> 
     if not codecs:
         return pairs
     there = {pair.codec for pair in pairs}
-    # A name as it is written comes first, because the user's own pairs may have an "unknown" codec.
+    # Names are first compared as they are written, because the user's own pairs may have the codec "unknown".
     wanted = {codec if codec in there else str(CodecSpec.parse(codec)) for codec in codecs}
     if wanted - there:
         raise ManifestError(
-            f"the manifest must have pairs of every codec asked for; {manifest} has {', '.join(sorted(there))} and no"
+            f"the manifest must have pairs of every requested codec; {manifest} has {', '.join(sorted(there))} and no"
             f" {', '.join(sorted(wanted - there))}; 'keras-audiosr encode' makes them"
         )
     return [pair for pair in pairs if pair.codec in wanted]
 
 
 def _draw(worker: Worker, pairs: list[Pair], measured: list[dict], folder: Path) -> list[str]:
-    """Draws two figures for each codec: the spectra of the file whose restored LSD is the median, and its highs."""
+    """Draws two figures for each codec: the spectra of the file with the median LSD after restoration, and the highs.
+
+    Returns:
+        The names of the figures' files.
+    """
     from ..measures.figures import spectrum_figure
     from ..measures.highs_figure import highs_figure
 
@@ -91,17 +95,19 @@ def evaluate(
             SavedModel), the name of a bundled preset, or a folder of files that were restored before.
         out: new folder for `evaluation.json`, `evaluation.md` and the figures; nothing is written when `None`.
         codecs: names such as `["mp3@64k"]`; every codec of the manifest when `None`.
-        visqol: whether there is a ViSQOL column (extra `visqol`). It takes about 1 s for 5 s of music.
-        figure: whether, with `out`, two figures are drawn for each codec (extra `plot`): the spectra of the file whose
-            restored LSD is the median; and the bias of each band over all files, beside the modulation spectra of that
-            file.
+        visqol: whether the table has a column for ViSQOL, a model of perceived quality (extra `visqol`). It takes about
+            1 s for 5 s of music.
+        figure: whether, with `out`, two figures are drawn for each codec (extra `plot`): the spectra of the file with
+            the median LSD after restoration; and the bias of each band over all files, beside the modulation spectra of
+            that file.
         jobs: number of processes. Each of them loads the model.
         trust: whether a SavedModel that did not come with this package may be run. A SavedModel is a program.
         cutoff: frequency in Hz at which LSD is split into a part below and a part above. When `None`, it is where the
-            spectrum of each lossy file ends. It serves for lossy sides that do not show it, such as interpolated ones.
-        limit: frequency in Hz up to which the lossless sides are lossless, for music that is only nearly lossless.
+            spectrum of each lossy file ends. Give it for lossy files whose spectrum does not show where the lossy
+            codec cut it off, such as interpolated ones.
+        limit: frequency in Hz up to which the lossless files are lossless, for music that is only nearly lossless.
             Nothing above it is measured.
-        zimtohrli: whether there is a column of Zimtohrli, another model of perceived quality (extra `zimtohrli`).
+        zimtohrli: whether the table has a column for Zimtohrli, another model of perceived quality (extra `zimtohrli`).
 
     Returns:
         The table; `to_markdown()` renders it.
@@ -139,7 +145,7 @@ def evaluate(
 
         require_matplotlib()
     pairs = _choose(read_manifest(manifest, Pair), codecs, manifest)
-    # A folder that is no model is a folder of music.
+    # A folder that is not a model is a folder of restored music.
     is_music = (model := find(what)) is None and Path(what).is_dir()
     judged: Located | Path = Path(what) if is_music else locate(model or what)
     restored_files = match_restored(Path(what), pairs) if is_music else {}
@@ -177,28 +183,32 @@ def evaluate(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `keras-audiosr evaluate`."""
-    parser.add_argument("manifest", metavar="MANIFEST", help="pairs.jsonl written by encode")
-    parser.add_argument(
-        "what", metavar="WHAT", help="checkpoint, run folder, exported model, preset, or folder of restored files"
+    parser.add_argument("manifest", metavar="MANIFEST", help="pairs.jsonl that 'keras-audiosr encode' wrote")
+    what_help = (
+        "model to evaluate (checkpoint, run folder, exported model or preset), or folder of files that were restored"
+        " before"
     )
-    parser.add_argument("-o", "--out", metavar="OUT", help="new folder for evaluation.json, evaluation.md and figures")
-    parser.add_argument(
-        "--codec", action="append", metavar="CODEC", help="such as mp3@64k; may be repeated; default: all"
-    )
-    parser.add_argument("--visqol", action="store_true", help="add ViSQOL (needs the extra 'visqol')")
-    parser.add_argument("--zimtohrli", action="store_true", help="add Zimtohrli (needs the extra 'zimtohrli')")
+    parser.add_argument("what", metavar="WHAT", help=what_help)
+    out_help = "new folder for evaluation.json, evaluation.md and figures (default: the table is only printed)"
+    parser.add_argument("-o", "--out", metavar="OUT", help=out_help)
+    codec_help = "evaluate only pairs of this codec, such as mp3@64k; may be repeated (default: all codecs)"
+    parser.add_argument("--codec", action="append", metavar="CODEC", help=codec_help)
+    visqol_help = "add a column for ViSQOL, a model of perceived quality (needs the extra 'visqol')"
+    parser.add_argument("--visqol", action="store_true", help=visqol_help)
+    zimtohrli_help = "add a column for Zimtohrli, a model of perceived quality (needs the extra 'zimtohrli')"
+    parser.add_argument("--zimtohrli", action="store_true", help=zimtohrli_help)
     parser.add_argument("--no-figure", action="store_true", help="draw no figures")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes (default: 1)")
-    trust_help = "run a SavedModel that did not come with this package; it is a program, so trust its author"
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="number of processes (default: 1)")
+    trust_help = "run a SavedModel that did not come with this package; it is a program, so you must trust its author"
     parser.add_argument("--trust-saved-model", action="store_true", help=trust_help)
-    cutoff_help = "frequency at which LSD is split in two (default: where each lossy file's spectrum ends)"
+    cutoff_help = "split LSD at this frequency (default: where the spectrum of each lossy file ends)"
     parser.add_argument("--cutoff", type=float, metavar="HZ", help=cutoff_help)
-    limit_help = "measure nothing above it, for music that is lossless only up to there (default: measure everything)"
+    limit_help = "measure only up to this frequency, for music that is lossless only up to there (default: no limit)"
     parser.add_argument("--limit", type=float, metavar="HZ", help=limit_help)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs `keras-audiosr evaluate`: prints the table as Markdown; returns the exit code."""
+    """Runs `keras-audiosr evaluate`: prints the table as Markdown, and returns the exit code."""
     table = evaluate(
         args.manifest,
         args.what,

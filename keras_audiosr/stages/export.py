@@ -1,8 +1,7 @@
-"""Stage 8: a trained network becomes files that run without Keras, with metadata that describes them.
+"""Stage 8: converts a trained network to files that run without Keras, with metadata that describes them.
 
-Conversion runs in a child process, because parts of TensorFlow's converter abort the whole process where others raise
-an error, and an abort must not end the caller. The child also checks that every artefact returns what the Keras model
-returns.
+The conversion runs in a child process, because some errors in TensorFlow's converter abort the whole process instead of
+raising an exception. The child process also checks that every artefact returns what the Keras model returns.
 """
 
 import argparse
@@ -30,7 +29,7 @@ from ..runners.pretrained import read_weights
 
 MODEL_CARD = "MODEL_CARD.md"
 VARIANTS = ("float16", "dynamic", "int16x8", "int8")
-# dB by which a variant's noise must lie below the learned correction.
+# Signal-to-noise ratio in dB that the correction of a quantized variant must have for listening.
 FIT = 20
 
 
@@ -49,8 +48,8 @@ def export(
 
     Args:
         source: a run folder of `train`, a `.keras` file in one, an exported model with its Keras weights, or the name
-            of a preset that is bundled with them. The last two serve to make other steps and variants; the model card
-            keeps its figures and attribution.
+            of a preset that is bundled with such a model. Use the last two to make other steps and variants; the model
+            card keeps its figures and attribution.
         out: folder that receives `<name>/`: `1/` (SavedModel, signature `serving_default`: lossy
             `(batch, window_length, 1)` -> restored), `model.tflite` (float32, batch 1), `model.weights.h5`,
             `metadata.json` (with size and SHA-256 of all of them) and `MODEL_CARD.md`.
@@ -61,14 +60,15 @@ def export(
         stream: step lengths in samples, multiples of the model's hop. Each makes a streaming artefact
             `stream_<hop>.tflite` for players: `step(lossy, state) -> (restored, state)`
             (`runners.streaming.StreamingRunner`).
-        variants: some of `VARIANTS`. Each makes a `<file>_<variant>.tflite` of every TFLite file: with weights of
-            float16, or with weights of 8 bits and activations of float32 (`dynamic`), of 16 bits or of 8 bits. Needs
-            the extra `quantize`.
-        leave_out: patterns of files that are not wanted in the folder, such as `"1/*"` or `"*_float16.tflite"`. All
-            files are made and compared with the Keras model first; then those that match are removed.
+        variants: some of `VARIANTS`. Each makes a quantized copy `<file>_<variant>.tflite` of every TFLite file:
+            `float16` has weights of float16; the others have weights of 8 bits, and activations of float32 (`dynamic`),
+            16 bits (`int16x8`) or 8 bits (`int8`). Needs the extra `quantize`.
+        leave_out: patterns of files to remove, such as `"1/*"` or `"*_float16.tflite"`. All files are first made and
+            compared with the Keras model. Then those that match a pattern are removed.
         name: the model's name, of letters, digits, `_`, `-` and `.`. When `None`, an exported model keeps its name, and
-            so does a run of a preset of your own. A run of one of the package's presets gets the preset's name and its
-            own folder's, such as `paired_resnet_bands_44k_run`, so that nobody takes it for the bundled model.
+            a run of a preset of your own gets the preset's name. A run of a preset of this package gets the names of
+            the preset and of the run's folder, such as `paired_resnet_bands_44k_run`, so that it is not mistaken for
+            the bundled model.
 
     Returns:
         Path of the new `<out>/<name>/`.
@@ -77,9 +77,9 @@ def export(
         ArtifactError: the source cannot be loaded or converted, or an artefact differs from it by more
             than 1e-4 of full scale.
         OutputExistsError: `<out>/<name>/` exists and `overwrite` is false.
-        UsageError: `evaluation` or `attribution` cannot be read, a step is no multiple of the model's hop, variants
-            are wanted without ai-edge-quantizer, a pattern matches no file or leaves none to run, or a name that
-            cannot be a folder's.
+        UsageError: `evaluation` or `attribution` cannot be read, a step is not a multiple of the model's hop, a variant
+            is unknown or ai-edge-quantizer is not installed, a pattern matches no file, no TFLite file is left, or the
+            name is not valid.
         AudioFileError: `out` cannot be written.
 
     Example:
@@ -95,13 +95,13 @@ def export(
     preset = origin.preset | {"name": name}
     variants = list(dict.fromkeys(variants))
     if variants and importlib.util.find_spec("ai_edge_quantizer") is None:
-        raise UsageError(f"variants are made by ai-edge-quantizer; it is not installed; {how_to_install('quantize')}")
+        raise UsageError(f"variants need ai-edge-quantizer; it is not installed; {how_to_install('quantize')}")
     if unknown := set(variants) - set(VARIANTS):
         raise UsageError(f"a variant is one of {', '.join(VARIANTS)}; received {min(unknown)!r}; try 'dynamic'")
     target = Path(out) / name
     if os.path.lexists(target) and not overwrite:
         raise OutputExistsError(
-            f"an export is not replaced unless asked; {target} exists; add --overwrite or choose another name or folder"
+            f"an export is only replaced with --overwrite; {target} exists; add it, or choose another name or folder"
         )
     table = origin.table if evaluation is None else _read_table(evaluation)
     attributions = origin.attribution if attribution is None else _read_text(attribution)
@@ -121,13 +121,13 @@ def export(
 
 
 def _leave_out(folder: Path, metadata: dict, patterns: Iterable[str]) -> None:
-    """Removes the files that match, and their entries in `metadata`."""
+    """Removes the files that match a pattern, and their entries in `metadata`."""
     for pattern in patterns:
         names = fnmatch.filter(metadata["files"], pattern)
         if not names:
             raise UsageError(
                 f"a pattern to leave out must match a file of the export; {pattern!r} matches none of"
-                f" {', '.join(metadata['files'])}; correct it"
+                f" {', '.join(metadata['files'])}; correct the pattern"
             )
         for name in names:
             (folder / name).unlink()
@@ -142,7 +142,7 @@ def _leave_out(folder: Path, metadata: dict, patterns: Iterable[str]) -> None:
 
 @dataclass(frozen=True)
 class _Origin:
-    """What is known of a network before it is converted."""
+    """The facts about a network that are known before its conversion."""
 
     name: str
     preset: dict[str, Any]
@@ -157,7 +157,7 @@ def _trained(checkpoint: Path) -> _Origin:
 
 
 def _name_of_run(preset: str, folder: Path) -> str:
-    """The name of a run's model: never that of one of the package's presets, which is the bundled model everywhere."""
+    """Returns the name of a run's model. It is never that of the package's presets, which stand for bundled models."""
     presets = list_presets()
     if preset not in presets:
         return preset
@@ -168,7 +168,7 @@ def _name_of_run(preset: str, folder: Path) -> str:
 
 def _exported(folder: Path) -> _Origin:
     metadata = read_metadata(folder)
-    read_weights(folder, metadata)  # before anything else is done
+    read_weights(folder, metadata)  # so that missing weights are reported before anything else is done
     table, card = metadata.get("evaluation"), folder / MODEL_CARD
     preset = read_exported_preset(folder)
     return _Origin(
@@ -188,7 +188,7 @@ def _read_table(path: StrPath) -> EvaluationTable:
 
 
 def _training_facts(run_folder: Path) -> dict:
-    """What `train` recorded of the run: seed, corpus hash, versions, and the epoch that was kept."""
+    """Returns what `train` recorded about the run: seed, corpus hash, versions, and the epoch with the lowest loss."""
     facts: dict[str, Any] = {}
     if (run_folder / RECORD).is_file():
         record = read_record(run_folder)
@@ -208,9 +208,11 @@ def _read_text(path: StrPath) -> str:
 
 
 def _convert_in_child(source: Path, folder: Path, hops: list[int], variants: list[str]) -> None:
-    """Runs `conversion.convert` in a process of its own.
+    """Runs `conversion.convert` and `quantization.quantize` in child processes.
 
-    Its errors, and its abort, become an `ArtifactError`, except a `UsageError` about a step that does not fit.
+    Raises:
+        UsageError: the child process raised one, for example because a step is not a multiple of the model's hop.
+        ArtifactError: the child process raised another error or was aborted.
     """
     try:
         call_in_child("exporting.conversion.convert", source, folder, ",".join(map(str, hops)))
@@ -219,29 +221,31 @@ def _convert_in_child(source: Path, folder: Path, hops: list[int], variants: lis
     except ChildError as error:
         if usage := re.search(r"keras_audiosr\.errors\.UsageError: (.*) \(exit code \d+\)", str(error)):
             raise UsageError(usage[1]) from error
-        # An error of this package says itself what to do.
+        # Errors of this package already say what to do.
         advice = "" if "keras_audiosr.errors." in str(error) else "; use layers that convert to plain TFLite ops"
         raise ArtifactError(f"a model must convert to SavedModel and TFLite; {source}: {error}{advice}") from error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `keras-audiosr export`."""
-    source_help = "run folder of 'train', a .keras file in one, or an exported model with weights: its folder or preset"
+    """Adds the arguments of `keras-audiosr export`."""
+    source_help = "run folder of 'train', .keras file in one, exported model with its Keras weights, or bundled preset"
     parser.add_argument("source", help=source_help)
-    parser.add_argument("out", help="folder that receives <name>/")
-    name_help = "the model's name (default: of a run of a preset of the package PRESET_RUN, otherwise the preset's)"
+    parser.add_argument("out", help="folder that receives the exported model as the folder NAME")
+    name_help = "name of the model (default: the preset's; for a run of a preset of this package PRESET_RUNFOLDER)"
     parser.add_argument("--name", help=name_help)
-    parser.add_argument("--evaluation", metavar="FILE", help="evaluation.json of 'evaluate', for the model card")
+    evaluation_help = "evaluation.json that 'evaluate' wrote, for the figures of the model card"
+    parser.add_argument("--evaluation", metavar="FILE", help=evaluation_help)
     attribution_help = (
-        "Markdown: training data, licences, authors; 'Licence of the weights: MIT' goes into the card's header"
+        "Markdown file with training data, licences and authors, for the model card; its line 'Licence of the weights:"
+        " MIT' also sets the licence in the card's header"
     )
     parser.add_argument("--attribution", metavar="FILE", help=attribution_help)
     parser.add_argument("--overwrite", action="store_true", help="replace an earlier export")
-    stream_help = "also write stream_HOP.tflite, a step of HOP samples for players, such as 1024; may be repeated"
+    stream_help = "also write stream_HOP.tflite for players, with steps of HOP samples, such as 1024; may be repeated"
     parser.add_argument("--stream", type=int, action="append", default=[], metavar="HOP", help=stream_help)
-    variant_help = "also write FILE_VARIANT.tflite of every TFLite file, smaller and mostly faster; may be repeated"
+    variant_help = "also quantize every TFLite file to FILE_VARIANT.tflite, mostly smaller and faster; may be repeated"
     parser.add_argument("--variant", choices=VARIANTS, action="append", default=[], help=variant_help)
-    leave_help = "files that are removed after all have been checked, such as '*_float16.tflite'; may be repeated"
+    leave_help = "remove files such as '*_float16.tflite', after all files have been checked; may be repeated"
     parser.add_argument("--leave-out", action="append", default=[], metavar="PATTERN", help=leave_help)
 
 
@@ -257,6 +261,6 @@ def run(args: argparse.Namespace) -> int:
     worst = ", ".join(f"{name} {value:.1e}" for name, value in metadata["worst_difference"].items())
     print(f"largest difference from the Keras model: {worst}")
     for name, entry in metadata.get("variants", {}).items():
-        unfit = "" if entry["correction_snr"] >= FIT else f": too noisy for listening, which takes {FIT} dB"
-        print(f"{name}: noise {entry['correction_snr']:.1f} dB below what the model changes{unfit}")
+        unfit = "" if entry["correction_snr"] >= FIT else f": too noisy for listening, which needs {FIT} dB"
+        print(f"{name}: noise {entry['correction_snr']:.1f} dB below the model's correction{unfit}")
     return 0

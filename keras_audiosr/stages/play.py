@@ -1,7 +1,7 @@
 """Restores a song as a player does: block by block as it arrives, into a pipe or a file.
 
-`play` needs NumPy, soundfile and ai-edge-litert. It needs no TensorFlow, and FFmpeg only for files that libsndfile does
-not read. Unlike `restore` it can be switched off and on while it runs, and can keep to real time.
+`play` needs NumPy, soundfile and ai-edge-litert. It needs no TensorFlow, and it needs FFmpeg only for files that
+libsndfile cannot read. Unlike `restore` it can be switched off and on while it runs, and can run in real time.
 """
 
 import argparse
@@ -25,24 +25,25 @@ _StrPath = str | os.PathLike[str]
 _PIPE = "-"
 # Formats of standard output: WAV of 16 bits, or raw samples.
 _PIPE_FORMATS = ("wav", "s16le", "s24le", "f32le")
-# Preferred samples in a step, where a model has streaming artefacts of several lengths.
+# Preferred number of samples in a step, if a model has streaming artefacts with several step lengths.
 _STEP = 1024
 
 
 @dataclasses.dataclass(frozen=True)
 class PlayReport:
-    """What was played, and how long it took.
+    """The result of `play`: what was played, and how long the steps took.
 
     Attributes:
         sample_rate: sample rate in Hz.
         channels: number of audio channels.
-        length: samples of each channel, in and out.
-        block_length: samples in a step.
-        latency: samples between a sample's arrival and its output, including the block that it waits for.
+        length: number of samples of each channel, which is the same for input and output.
+        block_length: number of samples in a step.
+        latency: number of samples between the arrival of a sample and its output, including the wait until its block
+            is complete.
         step_p50: median time of a step, in % of the block's duration.
         step_p99: time that 99 % of the steps do not exceed, in % of the block's duration.
-        underruns: number of steps that came too late; 0 unless blocks come in real time.
-        limited: samples (of one channel) that the limiter turned down.
+        underruns: number of steps that were too late; 0 unless blocks are read in real time.
+        limited: number of samples (of one channel) at which the limiter reduced the level.
     """
 
     sample_rate: int
@@ -70,31 +71,33 @@ def play(
 ) -> PlayReport:
     """Restores music block by block, as a player does.
 
-    Each block in gives a block out, and as many samples come out as went in. A limiter keeps true peaks below full
-    scale, and changes nothing elsewhere.
+    Each input block gives an output block, and the output has as many samples as the input. A limiter keeps true peaks
+    below full scale, and changes nothing elsewhere.
 
     Args:
         source: a file that libsndfile reads (MP3, FLAC, WAV, AIFF, Ogg; with FFmpeg also others), or a binary pipe with
-            WAV or, with `raw`, samples without a header.
+            a WAV file or, with `raw`, samples without a header.
         out: a new `.wav`, `.flac` or `.aiff` file (24 bits), or a binary pipe.
-        model: exported model, or one of its `.tflite` files. Of a folder with streaming artefacts the one whose step is
-            nearest to 1024 samples is used. The bundled model when `None`.
-        raw: format of a pipe without a header, such as `"s16le:44100:2"`.
-        pipe_format: format of a pipe out: `"wav"` (16 bits, of unknown length), `"s16le"`, `"s24le"` or `"f32le"`.
-        bypass: whether the unprocessed music is heard; or a function that answers this for a time in seconds and is
-            called before each block. Both signals have the same latency, and a switch fades within 10 ms.
-        realtime: whether blocks are read in real time, and late ones are counted.
-        buffer: number of blocks that a sound card holds, for this count.
+        model: an exported model, one of its `.tflite` files, or a preset. If a model has several streaming artefacts,
+            the one whose step is nearest to 1024 samples is used. The bundled model when `None`.
+        raw: format of an input pipe without a header, such as `"s16le:44100:2"`.
+        pipe_format: format of an output pipe: `"wav"` (16 bits, of unknown length), `"s16le"`, `"s24le"` or `"f32le"`.
+        bypass: whether the unprocessed music is heard, or a function that takes a time in seconds and returns this. The
+            function is called before each block. Both signals have the same latency, and each switch is a cross-fade
+            of 10 ms.
+        realtime: whether blocks are read in real time and late blocks are counted.
+        buffer: number of blocks that a sound card buffers. A block that is ready later than this counts as late.
         overwrite: whether `out` may be replaced.
 
     Returns:
-        What was played, and how long the steps took.
+        A `PlayReport`: what was played, and how long the steps took.
 
     Raises:
         AudioFileError: `source` cannot be read, or `out` cannot be written.
         ArtifactError: the model is missing or damaged.
         OutputExistsError: `out` exists and `overwrite` is false.
-        UsageError: a format that does not exist, or music at another sample rate than the model's without soxr.
+        UsageError: a format is unknown, `buffer` is below 1, or the music has another sample rate than the model and
+            soxr is not installed.
 
     Example:
 
@@ -147,7 +150,7 @@ def _run(
     received = returned = latency = 0
     for block in blocks:
         if not np.isfinite(block).all():
-            raise AudioFileError("samples must be finite; the source holds NaN or infinity; fix it where it was made")
+            raise AudioFileError("samples must be finite; the source has NaN or infinity; make it again without them")
         pace.begin()
         switch.active = _asked(bypass, received / sample_rate)
         ready = limiter.push(switch.push(block))
@@ -179,7 +182,7 @@ def _asked(bypass: bool | Callable[[float], bool], position: float) -> bool:
 
 
 def _load(model: Any) -> "tuple[Runner, int]":
-    """The runner, and the number of samples in one of its steps."""
+    """Returns the runner, and the number of samples in one of its steps."""
     from ..runners.load import RunnerOptions, open_runner
     from ..runners.locate import locate
     from ..runners.streaming import StreamingRunner
@@ -201,22 +204,19 @@ def _require_rate(sample_rate: int, model_rate: int) -> None:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `keras-audiosr play`."""
+    """Adds the arguments of `keras-audiosr play`."""
     add = parser.add_argument
-    add("source", metavar="IN", help="music file, or - for a pipe with WAV (or with --raw)")
-    add("-o", "--out", default=_PIPE, help="new .wav, .flac or .aiff file (24 bits), or - for a pipe (default)")
-    add("--model", help="preset, exported model or one of its stream_*.tflite (default: the bundled preset)")
-    add("--raw", metavar="FORMAT:HZ:CHANNELS", help="format of a pipe in without a header, such as s16le:44100:2")
-    add("--format", choices=_PIPE_FORMATS, default="wav", help="format of a pipe out (default: wav, 16 bits)")
-    add("--bypass", action="store_true", help="begin with the unprocessed music; SIGUSR1 switches between both")
-    add("--realtime", action="store_true", help="read blocks in real time, and count those that come too late")
-    add(
-        "--buffer",
-        type=int,
-        default=1,
-        metavar="BLOCKS",
-        help="blocks that a sound card holds, for this count (default: 1)",
-    )
+    add("source", metavar="IN", help="music file, or - for standard input (a WAV file, or raw samples with --raw)")
+    out_help = "new .wav, .flac or .aiff file (24 bits), or - for standard output (default)"
+    add("-o", "--out", default=_PIPE, help=out_help)
+    add("--model", help="preset, exported model or one of its stream_*.tflite files (default: the bundled preset)")
+    add("--raw", metavar="FORMAT:HZ:CHANNELS", help="format of raw samples on standard input, such as s16le:44100:2")
+    add("--format", choices=_PIPE_FORMATS, default="wav", help="format of standard output (default: wav, 16 bits)")
+    bypass_help = "start with the unprocessed music; the signal SIGUSR1 switches between unprocessed and restored"
+    add("--bypass", action="store_true", help=bypass_help)
+    add("--realtime", action="store_true", help="read blocks in real time, and count blocks that are late")
+    buffer_help = "number of blocks that a sound card buffers before one is late (default: 1)"
+    add("--buffer", type=int, default=1, metavar="BLOCKS", help=buffer_help)
     add("--overwrite", action="store_true", help="replace an existing output file")
 
 
@@ -247,7 +247,7 @@ def run(args: argparse.Namespace) -> int:
         f"latency: {report.latency} samples, {1000 * report.latency / rate:.0f} ms",
     ]
     if report.limited:
-        lines.append(f"limiter: turned down {1000 * report.limited / rate:.0f} ms")
+        lines.append(f"limiter: reduced the level for {1000 * report.limited / rate:.0f} ms")
     if args.realtime:
         lines.append(f"underruns: {report.underruns}, with a buffer of {args.buffer} x {block:.1f} ms")
     print("\n".join(lines), file=sys.stderr)

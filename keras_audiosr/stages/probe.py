@@ -1,4 +1,4 @@
-"""Says what music files are: codec, real bandwidth, lossy or lossless, and whether it is worth restoring them."""
+"""Examines music files: codec, real bandwidth, lossy or lossless, and whether it is worth restoring them."""
 
 import argparse
 import dataclasses
@@ -17,7 +17,7 @@ _BLOCK_LENGTH = 1 << 16
 
 @dataclasses.dataclass(frozen=True)
 class ProbeReport:
-    """What a music file is.
+    """The result of `probe`: the facts about a music file, and a verdict.
 
     Attributes:
         path: the file.
@@ -30,10 +30,10 @@ class ProbeReport:
         duration: seconds, as decoded.
         cutoff: frequency in Hz above which there is (almost) nothing; `None` for silence and for less than a second.
         kind: `"lossy"`, `"lossless"` or `"unknown"`.
-        reason: how this can be seen.
-        worth: whether restoring is worth it: `"yes"`, `"little"`, `"no"` or `"unknown"`.
+        reason: the reason for this verdict.
+        worth: whether it is worth restoring the file: `"yes"`, `"little"`, `"no"` or `"unknown"`.
         advice: what to do with the file.
-        warnings: one line each, such as that the file may be cut short.
+        warnings: warnings of one line each, such as that the file may be cut short.
     """
 
     path: Path
@@ -56,11 +56,11 @@ def probe(path: str | os.PathLike[str]) -> ProbeReport:
     """Examines a music file: its header, its tags and all of its samples.
 
     Args:
-        path: any file that FFmpeg reads.
+        path: path of any file that FFmpeg reads.
 
     Returns:
-        The report. A file with a lossless codec counts as lossless unless its spectrum ends at a wall, as a lossy codec
-        leaves it (`sound.bandwidth.brick_wall`). The thresholds are in `files.verdict`.
+        The report. A file with a lossless codec counts as lossless unless its spectrum ends abruptly, as it does after
+        lossy encoding (`sound.bandwidth.brick_wall`). The thresholds are in `files.verdict`.
 
     Raises:
         AudioFileError: the file is missing, damaged, or not music.
@@ -97,7 +97,7 @@ def probe(path: str | os.PathLike[str]) -> ProbeReport:
         verdict = Verdict("lossy", f"restored from a lossy file by {restored_by[0]}", "no", "restored already")
     duration = length / info.sample_rate
     warnings = [find_faults(path, info, duration, complaints)]
-    warnings += [] if finite else [f"{path} has samples that are NaN or infinity; fix it where it was made"]
+    warnings += [] if finite else [f"{path} has samples that are NaN or infinity; make it again without them"]
     return ProbeReport(
         path=path,
         codec=info.codec,
@@ -114,14 +114,15 @@ def probe(path: str | os.PathLike[str]) -> ProbeReport:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `keras-audiosr probe`."""
-    parser.add_argument("inputs", nargs="+", metavar="IN", help="music files that FFmpeg reads, folders, or patterns")
+    """Adds the arguments of `keras-audiosr probe`."""
+    inputs_help = "music files that FFmpeg reads, folders, or patterns such as 'music/*.mp3'"
+    parser.add_argument("inputs", nargs="+", metavar="IN", help=inputs_help)
     parser.add_argument("-r", "--recursive", action="store_true", help="search subfolders")
-    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument("--json", action="store_true", help="print one JSON object per line, one for each file")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs `keras-audiosr probe`: prints a paragraph for each file, and a count; returns the exit code."""
+    """Runs `keras-audiosr probe`: prints a paragraph for each file and a count, and returns the exit code."""
     from ..library.plan import find_music
 
     found, problems = find_music(args.inputs, args.recursive)
@@ -154,7 +155,7 @@ def _fail(error: AudioSRError) -> int:
 
 
 def _count(reports: list[ProbeReport], broken: int) -> str:
-    """How many files there are of each kind, in one line."""
+    """Returns one line that says how many files there are of each kind."""
     worth = sum(report.worth == "yes" for report in reports)
     lossless = sum(report.kind == "lossless" for report in reports)
     others = len(reports) - sum(report.worth == "yes" or report.kind == "lossless" for report in reports)

@@ -1,7 +1,7 @@
-"""Stage 10: writes a page to compare lossy, restored and, if there is one, lossless music.
+"""Stage 10: writes a page to compare lossy, restored and, if it is available, lossless music.
 
 `report` aligns the files, cuts the same excerpt out of each, and writes a single HTML file with a player that switches
-between them, a blind test, spectrograms and figures. The page opens from a disk or a web server, and makes no requests.
+between them, a blind test, spectrograms and metrics. The page opens from a disk or a web server, and makes no requests.
 """
 
 import argparse
@@ -16,30 +16,32 @@ from ..errors import OutputExistsError, UsageError
 
 __all__ = ["ListeningReport", "report"]
 
-# Seconds of an excerpt by default and at most: a phone holds the decoded sound of all signals in memory.
+# Default and longest duration of an excerpt in seconds. A browser holds all decoded signals in memory, even on a phone.
 DURATION = 30.0
 LONGEST = 120.0
-# Restored versions in a page: ten sounds to rate, with the lossy music, the reference and two anchors; BS.1534 has 12.
+# Most restored versions in a page. With the lossy music, the reference and two anchors there are ten sounds to rate;
+# BS.1534 allows 12.
 MOST_RESTORED = 6
-# From so many versions on, a page with a lossless original has a rating test.
+# Number of versions from which on a page with a lossless original has a rating test.
 RATED = 3
 
 
 @dataclasses.dataclass(frozen=True)
 class ListeningReport:
-    """What a listening page holds.
+    """The content of a listening page.
 
     Attributes:
-        path: the page.
-        title: its heading.
-        start: seconds from the beginning of the music to that of the excerpt.
-        duration: seconds of the excerpt.
-        sample_rate: Hz of everything in it.
-        cutoffs: Hz above which each signal holds (almost) nothing.
-        gains: dB by which each signal is turned down, so that all are equally loud.
-        metrics: of `"lossy"`, `"restored"` (or `"restored 1"`, `"restored 2"`, ...) and, the envelope line alone,
-            `"lossless"`: what `measures.songs.measure` gives; `None` without a lossless original, or without Keras.
-        warnings: one line each.
+        path: path of the page.
+        title: heading of the page.
+        start: start of the excerpt in seconds from the beginning of the music.
+        duration: duration of the excerpt in seconds.
+        sample_rate: sample rate of all signals in Hz.
+        cutoffs: for each signal the frequency in Hz above which there is (almost) nothing.
+        gains: for each signal the gain in dB, 0 or less, that makes all signals equally loud.
+        metrics: what `measures.songs.measure` returns for `"lossy"` and `"restored"` (or `"restored 1"`,
+            `"restored 2"`, ...), and for `"lossless"` the envelope line alone. `None` without a lossless original or
+            without Keras.
+        warnings: warnings of one line each.
     """
 
     path: Path
@@ -66,34 +68,37 @@ def report(
 ) -> ListeningReport:
     """Writes one self-contained HTML page to compare lossy, restored and lossless music.
 
-    The files are aligned to the sample and resampled to the rate of the lossless file (without one: of the lossy file;
-    96 kHz at most). They are mono or stereo. The lag of a lossy file, and of a file restored from it, is measured and
-    removed.
+    The files must be mono or stereo. They are resampled to the rate of the lossless file (of the lossy file if there is
+    no lossless one; 96 kHz at most), and aligned exactly to the sample: the lag of the lossy file, and of the files
+    that were restored from it, is measured and removed.
 
     With a lossless original and three or more restored versions the page also has a rating test after ITU-R BS.1534
     (MUSHRA): hidden reference, anchors of 3.5 and 7 kHz, random order, and scores that are saved as CSV.
 
     Args:
-        lossy: the lossy file; any that FFmpeg reads.
-        restored: what `restore` made of it, or a sequence of up to six such versions, which the page numbers.
-        lossless: the original, where there is one; adds it to the player, and the metrics of `evaluate` (which need
-            Keras; without it the page says so, and a warning is returned).
-        out: the page; beside the (first) restored file when `None`: `song.restored.flac` -> `song.restored.html`.
-        start: seconds to the beginning of the excerpt; the loudest passage when `None`.
-        duration: seconds of the excerpt, 120 at most; shorter where the music ends.
-        title: heading; the name of the lossy file when `None`.
-        note: a paragraph under it, such as whose music it is.
+        lossy: the lossy file. FFmpeg must be able to read it.
+        restored: a file that `restore` made from the lossy file, or a sequence of up to six such versions, which are
+            numbered in the page.
+        lossless: the lossless original. It is added to the player, and the page gets the metrics of `evaluate`. These
+            need Keras; without it the page says so, and a warning is returned.
+        out: path of the page; beside the (first) restored file when `None`: `song.restored.flac` ->
+            `song.restored.html`.
+        start: start of the excerpt in seconds; the loudest passage when `None`.
+        duration: duration of the excerpt in seconds, 120 at most. It is shorter if the music ends before.
+        title: heading of the page; the name of the lossy file when `None`.
+        note: a paragraph under the heading, for example about the musicians.
         overwrite: whether an existing page may be replaced.
 
     Returns:
-        What the page holds.
+        A `ListeningReport` about the page.
 
     Raises:
-        UsageError: an excerpt that is none, no restored version or more than six, or an output that is an input.
-        OutputExistsError: the page is there already.
-        AudioFileError: a file that cannot be read, has samples that are not finite or more than two channels, or a
-            page that cannot be written.
-        PairError: files that are not the same music, from the same beginning, of about the same length.
+        UsageError: `start` or `duration` is out of its range, there is no restored version or more than six, or the
+            page would replace an input.
+        OutputExistsError: the page exists and `overwrite` is false.
+        AudioFileError: a file cannot be read, or has samples that are not finite or more than two channels; or the page
+            cannot be written.
+        PairError: the files are not the same music from the same beginning, or differ much in length.
 
     Example:
 
@@ -138,7 +143,7 @@ def report(
     metrics, definitions, missing = measured(audio, sample_rate, signals["lossy"].cutoff)
     warnings = [missing] if missing else []
     if len(versions) >= RATED and lossless is None:
-        warnings.append("a rating test (MUSHRA) needs the lossless original; it is left out; add --lossless")
+        warnings.append("a rating test (MUSHRA) needs the lossless original; the test is left out; add --lossless")
     title = paths["lossy"].stem if title is None else title
     text = assemble(
         signals,
@@ -153,7 +158,7 @@ def report(
         rated=len(versions) >= RATED and lossless is not None,
     )
     with atomic_output(page) as partial:
-        # A name that is not UTF-8 arrives as surrogates.
+        # A file name that is not valid UTF-8 contains surrogates, which cannot be encoded.
         partial.write_bytes(text.encode("utf-8", "replace"))
     return ListeningReport(
         page,
@@ -170,30 +175,27 @@ def report(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `keras-audiosr report`."""
-    parser.add_argument("lossy", metavar="LOSSY", help="lossy file, any that FFmpeg reads")
+    parser.add_argument("lossy", metavar="LOSSY", help="lossy file that FFmpeg reads")
     restored_help = (
-        f"what restore made of it; up to {MOST_RESTORED} versions, and from {RATED} on a rating test (MUSHRA)"
+        f"file that 'restore' made from LOSSY, in up to {MOST_RESTORED} versions; with {RATED} or more versions and"
+        " --lossless, the page has a rating test (MUSHRA)"
     )
     parser.add_argument("restored", metavar="RESTORED", nargs="+", help=restored_help)
-    parser.add_argument("--lossless", metavar="FILE", help="the original: adds it to the player, and the figures")
-    parser.add_argument("-o", "--out", metavar="PAGE", help="the page (default: beside the first RESTORED, with .html)")
-    parser.add_argument(
-        "--start", type=float, metavar="S", help="beginning of the excerpt in seconds (default: the loudest passage)"
-    )
-    parser.add_argument(
-        "--duration",
-        type=float,
-        default=DURATION,
-        metavar="S",
-        help=f"length in seconds, {LONGEST:g} at most (default: 30)",
-    )
-    parser.add_argument("--title", help="heading (default: the name of LOSSY)")
+    lossless_help = "lossless original; adds it to the player, and adds the metrics of 'evaluate'"
+    parser.add_argument("--lossless", metavar="FILE", help=lossless_help)
+    out_help = "path of the page (default: that of the first RESTORED, with the suffix .html)"
+    parser.add_argument("-o", "--out", metavar="PAGE", help=out_help)
+    start_help = "start of the excerpt in seconds (default: the loudest passage)"
+    parser.add_argument("--start", type=float, metavar="S", help=start_help)
+    duration_help = f"duration of the excerpt in seconds, {LONGEST:g} at most (default: {DURATION:g})"
+    parser.add_argument("--duration", type=float, default=DURATION, metavar="S", help=duration_help)
+    parser.add_argument("--title", help="heading of the page (default: the name of LOSSY)")
     parser.add_argument("--note", default="", help="a paragraph below the heading, such as the names of the musicians")
     parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs `keras-audiosr report`: writes the page and prints where it is; returns the exit code."""
+    """Runs `keras-audiosr report`: writes the page, prints its path, and returns the exit code."""
     excerpt = args.start, args.duration
     made = report(args.lossy, args.restored, args.lossless, args.out, *excerpt, args.title, args.note, args.overwrite)
     print(f"{made.path}  {made.duration:.1f} s from {made.start:.1f} s on, {made.path.stat().st_size / 1e6:.1f} MB")

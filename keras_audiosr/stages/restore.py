@@ -1,7 +1,8 @@
-"""Stage 9: a music file, or a whole library of them, becomes restored music.
+"""Stage 9: restores a music file or a whole music library.
 
-FFmpeg decodes in a process of its own; inference and writing happen here, block by block, so that memory does not grow
-with the song. TensorFlow and Keras are imported only where the model needs them. `library/` holds the parts.
+FFmpeg decodes in a process of its own. Inference and writing happen in this process, block by block, so that the use of
+memory does not grow with the song. TensorFlow and Keras are imported only if the model needs them. The parts of this
+stage are in `library/`.
 """
 
 import argparse
@@ -71,42 +72,44 @@ def restore(
 ) -> Any:
     """Restores music: files, folders, or an array.
 
-    Files keep their sample rate (unless `rate` or `min_rate` is given), channels and length, aligned to the sample.
-    Music at another sample rate than the model's keeps its own samples; only the model's correction is resampled and
-    added. Digital silence stays digital silence, and so does a low-frequency channel. Tags, chapters and pictures are
-    copied, and a tag says what restored the file. What the output format cannot hold is in each `RestoredFile`'s
-    `left_out`; FLAC holds nearly everything.
+    Files keep their sample rate (unless `rate` or `min_rate` is given), their channels and their length, and stay
+    aligned to the sample. Music at another sample rate than the model's keeps its own samples; only the model's
+    correction is resampled and added. Digital silence stays digital silence, and a low-frequency (LFE) channel is not
+    changed. Tags, chapters and pictures are copied, and a tag says what restored the file. Parts that the output format
+    does not support are listed in `left_out` of each `RestoredFile`; FLAC supports nearly everything.
 
-    A file has nothing to restore if its codec is lossless and its spectrum does not end at a wall. It is skipped
-    unless `force` is true. An array is restored in any case.
+    There is nothing to restore in a file whose codec is lossless and whose spectrum does not end abruptly. Such a file
+    is skipped unless `force` is true. An array is always restored.
 
-    Where there are several songs, an output that was made from the same source by the same model with the same settings
-    counts as done. Any other existing output is refused, unless `overwrite` is true.
+    If there are several songs, an output that was made from the same source by the same model with the same settings
+    counts as done. Any other existing output is an error, unless `overwrite` is true.
 
     Args:
-        inputs: one file or several, of any kind that FFmpeg reads; folders; patterns such as `"music/**/*.mp3"`. They
-            are never written to. Or an array `(time, channels)` or `(time,)` of floating point in [-1, 1].
-        out: output file (for one input; its suffix chooses the format), or folder (one that exists, or any name without
-            an audio suffix) that receives the tree below each folder. In a folder that holds none of the inputs, songs
-            keep their names. When `None`, outputs lie beside their inputs: `song.mp3` -> `song.restored.flac`.
-        model: as `load_runner` takes it, or what it returned; the default preset that comes with the package when
-            `None`.
-        suffix: output format where `out` is no file: `.flac`, `.wav`, `.aiff`, `.m4a` (ALAC), `.wv`, `.mp3`.
-        jobs: files at a time, one thread each.
+        inputs: one or several files that FFmpeg reads, folders, or patterns such as `"music/**/*.mp3"`; they are never
+            written to. Or an array `(time, channels)` or `(time,)` of floating-point numbers in [-1, 1].
+        out: output file (for one input; its suffix decides the format), or output folder (an existing folder, or any
+            name without an audio suffix), which receives the tree below each input folder. Songs keep their names if
+            the output folder contains none of the inputs. When `None`, outputs lie beside their inputs: `song.mp3` ->
+            `song.restored.flac`.
+        model: a model as `load_runner` takes it, or a runner that `load_runner` returned; the default preset that comes
+            with the package when `None`.
+        suffix: output format if `out` is not a file: `.flac`, `.wav`, `.aiff`, `.m4a` (ALAC), `.wv`, `.mp3`.
+        jobs: number of files to restore at a time, one thread each.
         recursive: whether subfolders are searched.
         trust: whether a SavedModel that did not come with this package may be run. A SavedModel is a program.
         sample_rate: sample rate of an array in Hz; the model's own when `None`.
         **options: the fields of `Settings`, by name: `subtype`, `strength`, `rate`, `min_rate`, `clip`, `others`,
-            `overwrite`, `force`, `strict`, `dry_run`. An array takes `strength` alone.
+            `overwrite`, `force`, `strict`, `dry_run`. Only `strength` is allowed for an array.
 
     Returns:
-        For files the report. If one of several files fails, its failure is in the report and the others are restored.
-        For an array the restored array, float32, of the same shape. It can exceed [-1, 1] where the input nearly does.
+        For files, a `RestoreReport`. If one of several files fails, its failure is in the report and the others are
+        restored. For an array, the restored array, float32, of the same shape. Its values can exceed [-1, 1] where the
+        input is near full scale.
 
     Raises:
-        UsageError: arguments that do not fit together, or two inputs with one output.
+        UsageError: the arguments do not fit together, or two inputs have the same output.
         ArtifactError: the model is missing or damaged.
-        AudioSRError: `inputs` is one file, and it cannot be restored.
+        AudioSRError: `inputs` is a single file, and it cannot be restored.
 
     Example:
 
@@ -118,12 +121,12 @@ def restore(
 
     if hasattr(inputs, "__array__"):
         if out is not None:
-            raise UsageError(f"an array is returned, not written; received out={str(out)!r}; leave it out")
+            raise UsageError(f"a restored array is returned, not written; received out={str(out)!r}; leave it out")
         if unfit := options.keys() - {"strength"}:
-            raise UsageError(f"of the settings an array takes strength alone; received {min(unfit)}; leave it out")
+            raise UsageError(f"for an array the only setting is strength; received {min(unfit)}; leave it out")
         return _restore_array(inputs, model, sample_rate, Settings(**options).strength, RunnerOptions(trust))
     if sample_rate is not None:
-        raise UsageError(f"files know their sample rate; received sample_rate={sample_rate}; give rate for another")
+        raise UsageError(f"sample_rate is for arrays only; received {sample_rate} for files; use rate to resample them")
 
     from ..library.batch import restore_each
     from ..library.plan import plan_library
@@ -153,7 +156,7 @@ def _restore_array(
     if audio.ndim not in (1, 2):
         raise UsageError(f"an array must be (time, channels) or (time,); received shape {audio.shape}; reshape it")
     if not np.isfinite(audio).all():
-        raise UsageError("samples must be finite; received NaN or infinity; fix them where they were made")
+        raise UsageError("samples must be finite; received NaN or infinity; replace them with numbers in [-1, 1]")
     lossy = audio if audio.ndim == 2 else audio[:, None]
     channels = lossy.shape[1]
     (runner,) = load_runners(model, options=options)
@@ -163,34 +166,36 @@ def _restore_array(
 
 
 def _is_single(inputs: Sequence, plan: "Plan") -> bool:
-    """Whether one file was named and nothing else: then its failure is the caller's, and nothing is skipped."""
+    """Returns whether a single file was named. Its failure is then raised, and no existing output counts as done."""
     return len(inputs) == 1 and [song.source for song in plan.songs] == [Path(inputs[0])]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `keras-audiosr restore`."""
+    """Adds the arguments of `keras-audiosr restore`."""
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="IN", help="music files that FFmpeg reads, folders, patterns, or - for a pipe")
-    out_help = "output file (its suffix is the format), folder, or - for a pipe (default: beside the input)"
+    inputs_help = "music files that FFmpeg reads, folders, patterns such as 'music/*.mp3', or - for standard input"
+    add("inputs", nargs="+", metavar="IN", help=inputs_help)
+    out_help = "output file (its suffix decides the format), folder, or - for standard output (default: beside IN)"
     add("-o", "--out", help=out_help)
     add("-r", "--recursive", action="store_true", help="search subfolders")
     add("--model", help="preset, exported model, run folder or .keras file (default: the bundled preset)")
-    trust_help = "run a SavedModel that did not come with this package; it is a program, so trust its author"
+    trust_help = "run a SavedModel that did not come with this package; it is a program, so you must trust its author"
     add("--trust-saved-model", action="store_true", help=trust_help)
-    add("--format", default="flac", help="flac (default), wav, aiff, m4a (ALAC), wv or mp3")
+    add("--format", default="flac", help="output format: flac (default), wav, aiff, m4a (ALAC), wv or mp3")
     add_settings(parser)
-    add("--jobs", type=int, default=1, help="files at a time, one thread each (default: 1)")
+    jobs_help = "number of files to restore at a time, one thread each (default: 1)"
+    add("--jobs", type=int, default=1, metavar="N", help=jobs_help)
     printed = parser.add_mutually_exclusive_group()
     quiet_help = "print only errors and warnings, and show no progress"
     printed.add_argument("-q", "--quiet", action="store_true", help=quiet_help)
-    verbose_help = "also print what each song was, and the model and settings that restored it"
+    verbose_help = "also print the coding of each song, and the model and settings that restored it"
     printed.add_argument("-v", "--verbose", action="store_true", help=verbose_help)
-    printed.add_argument("--json", action="store_true", help="print one JSON object a line on standard output")
+    printed.add_argument("--json", action="store_true", help="print one JSON object per line on standard output")
     add_server_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs `keras-audiosr restore`: prints a line for each file and a summary; returns the exit code."""
+    """Runs `keras-audiosr restore`: prints a line for each file and a summary, and returns the exit code."""
     from ..library.batch import restore_each
     from ..library.pipes import spooled
     from ..library.plan import plan_library
@@ -205,7 +210,7 @@ def run(args: argparse.Namespace) -> int:
         plan = plan_library(inputs, None if out is None else Path(out), suffix, args.recursive)
         single = _is_single(inputs, plan)
         settings = settings_of(args, skip_done=not single)
-        # Whoever pipes a song knows nothing of the files that stand in for the pipes.
+        # Temporary files stand in for the pipes. Messages name the pipes, because the user does not know these files.
         names = dict.fromkeys(set(inputs) - set(args.inputs), "standard input")
         names |= {str(out): "standard output"} if piped else {}
         reporter = Reporter(args.json, not single, piped, names, args.quiet, args.verbose)
@@ -216,7 +221,7 @@ def run(args: argparse.Namespace) -> int:
                 if isinstance(outcome, FailedFile):
                     codes.append(outcome.error.exit_code)
                 elif isinstance(outcome, SkippedFile) and piped:
-                    # The pipe gets the song as it is, in the format that was asked for.
+                    # The pipe receives the unchanged song in the requested format.
                     as_it_is = dataclasses.replace(settings, strength=0.0, force=True)
                     for passed_on in restore_each(plan, model, as_it_is, options=options, bars=not args.quiet):
                         reporter.say(passed_on)

@@ -1,4 +1,4 @@
-"""Stage 1: ripped discs -> one FLAC file for each track, with identical samples, and a manifest."""
+"""Stage 1: turns ripped discs into one FLAC file for each track, with identical samples, and a manifest."""
 
 import argparse
 import contextlib
@@ -22,7 +22,7 @@ from ..shelf.track_folder import MANIFEST, RippedTracks
 
 @dataclasses.dataclass
 class RipReport:
-    """What a run of `rip` did.
+    """The result of a run of `rip`.
 
     Attributes:
         manifest: path of `tracks.jsonl`.
@@ -48,7 +48,7 @@ def _probably_lossy(wall: float) -> str:
 
 
 class _Ripper:
-    """Names the tracks to make, and records what became of them in one report, from several threads at once."""
+    """Names the tracks to make, and records their outcomes in one report. Several threads may use it at once."""
 
     def __init__(self, ripped: RippedTracks, report: RipReport, include_probably_lossy: bool):
         self.ripped = ripped
@@ -61,7 +61,7 @@ class _Ripper:
         self.lock = threading.Lock()
 
     def sources(self, cuts: list[Cut]) -> list[Source]:
-        """The tracks by audio file. They are named here, in order, so that the order of work does not decide names."""
+        """Names the tracks in order, so that the order of work has no effect, and groups them by audio file."""
         files: dict[Path, list[Cut]] = {}
         for cut in cuts:
             files.setdefault(cut.source, []).append(cut)
@@ -79,7 +79,7 @@ class _Ripper:
         ]
 
     def enter(self, outcome: Outcome) -> None:
-        """Records what became of a track."""
+        """Records the outcome of a track."""
         cut = outcome.cut
         if outcome.left_out:
             self.report.notes[cut.name] = f"left out: {'; '.join(outcome.left_out)}"
@@ -118,8 +118,9 @@ def rip(
         source: folder of discs, with subfolders (WAV, AIFF or FLAC files; or one such file and a CUE sheet for each
             disc); a CUE sheet; or one file.
         out: folder for the tracks. It is made if it does not exist.
-        include_probably_lossy: whether sources whose spectrum ends at a brick wall below 17 kHz are taken too.
-        jobs: number of files at a time.
+        include_probably_lossy: whether sources whose spectrum ends abruptly below 17 kHz are taken too. Such a source
+            was probably decoded from a lossy file.
+        jobs: number of files to process at a time.
         runner: `"local"`, or `"beam"` for an Apache Beam pipeline, which gives the same tracks and manifest.
         beam_options: options of the pipeline, such as `"--runner=FlinkRunner ..."`; Beam's own runner when empty.
         cue_encoding: encoding of CUE sheets that are not Unicode, by Python's name for it, such as `"cp932"`. It is
@@ -129,9 +130,9 @@ def rip(
         A `RipReport`. A file that fails is in its `failed`, and does not stop the others.
 
     Raises:
-        UsageError: `source` is missing or of another kind, `out` holds it, `jobs` is below 1, or `runner` is not
-            installed.
-        AudioFileError: `source` holds nothing to rip, or `out` cannot be written.
+        UsageError: `source` is missing or of another kind, `out` contains it, `jobs` is below 1, or `runner` is unknown
+            or not installed.
+        AudioFileError: `source` contains nothing to rip, or `out` cannot be written.
         ManifestError: `out` has a damaged manifest.
 
     Example:
@@ -165,7 +166,7 @@ def rip(
                         bar.update(not outcome.occupied)
                 else:
                     _run(ripper, sources, jobs, bar.update)
-                # Other audio has the names of these tracks, so they get the next free ones.
+                # Files with other audio already have the names of these tracks, so the tracks get the next free names.
                 order = {cut.key: number for number, cut in enumerate(missing)}
                 missing = sorted(ripper.occupied, key=lambda cut: order[cut.key])
                 ripper.occupied = []
@@ -173,7 +174,7 @@ def rip(
         # This also runs after Ctrl-C, so that finished tracks are kept.
         ripped.save()
         for folder in {(out / path).parent for path in ripper.paths.values()}:
-            # Folders of tracks that were not made are empty, and are removed.
+            # Folders are removed if they are empty because their tracks were not made.
             with contextlib.suppress(OSError):
                 folder.rmdir()
     report.tracks.sort(key=lambda track: track.lossless)
@@ -183,7 +184,6 @@ def rip(
 
 def _keep(ripper: _Ripper, cuts: list[Cut]) -> list[Cut]:
     """Records the tracks that need no work, and returns the others."""
-
     missing = []
     stale = set()
     for cut in cuts:
@@ -203,7 +203,7 @@ def _keep(ripper: _Ripper, cuts: list[Cut]) -> list[Cut]:
         else:
             missing.append(cut)
             stale.add(ripper.ripped.path_of(cut.key))
-    # A track that is made again may take its own old name; so may one whose source has moved, if its samples agree.
+    # A track that is made again may take its own old name. So may one whose source was moved, if the samples are equal.
     ripper.taken = {path.casefold() for path in ripper.ripped.owned() if path not in stale}
     return missing
 
@@ -224,16 +224,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `keras-audiosr rip`."""
     parser.add_argument("source", metavar="SOURCE", help="folder of ripped discs, a CUE sheet, or one lossless file")
     parser.add_argument("out", metavar="OUT", help="folder for the FLAC tracks and tracks.jsonl")
-    lossy_help = "also take sources whose spectrum ends at a brick wall below 17 kHz"
+    lossy_help = "also take sources that are probably lossy, because their spectrum ends abruptly below 17 kHz"
     parser.add_argument("--include-probably-lossy", action="store_true", help=lossy_help)
-    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="files at a time (default: 1)")
+    jobs_help = "number of files to process at a time (default: 1)"
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs_help)
     encoding_help = "encoding of CUE sheets that are not Unicode, such as cp932 or cp1251 (default: detected)"
     parser.add_argument("--cue-encoding", metavar="NAME", help=encoding_help)
     beam.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Runs `keras-audiosr rip`; returns 1 when a file failed."""
+    """Runs `keras-audiosr rip`; returns the exit code, which is 1 if a file failed."""
     report = rip(
         args.source,
         args.out,

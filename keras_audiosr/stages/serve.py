@@ -1,7 +1,7 @@
-"""After stage 8: an exported model becomes a bundle for TensorFlow Serving.
+"""After stage 8: turns an exported model into a bundle for TensorFlow Serving.
 
-`serve` writes a folder that the stock `tensorflow_model_server` serves without changes. `restore --server` is the
-client. The SavedModel is written in a child process, which also checks that it returns what the exported model returns.
+`serve` writes a folder that an unmodified `tensorflow_model_server` can serve. `restore --server` is the client. The
+SavedModel is written in a child process, which also checks that it returns what the exported model returns.
 """
 
 import argparse
@@ -28,28 +28,28 @@ def serve(
 ) -> Path:
     """Writes a model, its warm-up records and all configurations for TensorFlow Serving.
 
-    In an earlier bundle of the same model a version is added. A running server loads it by itself, and configurations
-    that an operator has changed stay as they are.
+    If `out` is an earlier bundle of the same model, a version is added to it. A running server loads the new version by
+    itself, and existing configurations, which an operator may have changed, are not touched.
 
     Args:
-        out: folder of the bundle: new or empty, or an earlier bundle.
+        out: folder of the bundle. It is a new or empty folder, or an earlier bundle.
         model: an exported model (the folder with `metadata.json`), or a preset's name; the default preset that comes
             with the package when `None`.
         version: the version's number, 1 or more. When `None`, 1 or one more than the largest number in the bundle.
         trust: whether a SavedModel that did not come with this package may be run, here and by the server. A SavedModel
             is a program.
-        image: the model server's image with its tag or digest, such as `"tensorflow/serving:2.21.0"`. When `None`, an
-            image that fits the installed TensorFlow is assumed. Only a new bundle takes it, because its configurations
-            name the image.
+        image: Docker image of the model server with its tag or digest, such as `"tensorflow/serving:2.21.0"`. When
+            `None`, an image is chosen that should fit the installed TensorFlow. The image is named in configurations
+            that only a new bundle writes, so it cannot be given for an earlier bundle.
 
     Returns:
         Path of the version's folder, `<out>/<model>/<version>`.
 
     Raises:
-        UsageError: a version below 1, an image without a tag or a digest, or an image for an earlier bundle.
+        UsageError: the version is below 1, the image has no tag or digest, or an image is given for an earlier bundle.
         ArtifactError: the model is missing or damaged, did not come with this package and is not trusted, or cannot be
             served by TensorFlow.
-        OutputExistsError: `out` holds something else, or this version already.
+        OutputExistsError: `out` contains something else, or already contains this version.
         AudioFileError: `out` cannot be written.
 
     Example:
@@ -99,7 +99,7 @@ def serve(
 
 
 def _exported(model: str | os.PathLike | None) -> tuple[Path, dict, str]:
-    """The folder of an exported model, its `metadata.json`, and the name of the SavedModel's folder in it."""
+    """Returns the folder of an exported model, its `metadata.json`, and the name of the SavedModel's folder in it."""
     located = locate(model)
     located.require(EXPORTED, "a bundle is made from", "'keras-audiosr export' makes one of a run; name its folder")
     folder = located.place
@@ -117,13 +117,13 @@ def _exported(model: str | os.PathLike | None) -> tuple[Path, dict, str]:
 
 
 def _told(facts: ModelFacts, version: int) -> dict:
-    """The facts that the signature `describe` returns."""
+    """Returns the facts about a model that the signature `describe` returns."""
     numbers = facts.recorded() | {UNDO_ENCODER_GAIN: int(facts.undo_encoder_gain)}
     return numbers | {"overlap": 2 * facts.context, "version": version, "weights": facts.version}
 
 
 def _write_model(folder: Path, source: Path, target: Path, facts: dict) -> str:
-    """Writes the SavedModel `source` of an exported model in a process of its own; returns TensorFlow's version."""
+    """Writes the served form of the SavedModel `source` in a child process. Returns the version of TensorFlow."""
     try:
         printed = call_in_child("serving.signatures.write_served_model", source, target.absolute(), json.dumps(facts))
     except ChildError as error:
@@ -139,19 +139,23 @@ def _versions(folder: Path) -> list[int]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of `keras-audiosr serve`."""
+    """Adds the arguments of `keras-audiosr serve`."""
     actions = parser.add_subparsers(dest="action", required=True, metavar="WHAT")
-    summary = "write a bundle that the stock tensorflow_model_server serves"
+    summary = "write a folder that an unmodified tensorflow_model_server can serve"
     action = actions.add_parser("bundle", help=summary, description=summary)
-    action.add_argument("out", help="folder of the bundle; in an earlier bundle a version is added")
+    action.add_argument("out", help="folder of the bundle; a version is added if it is an earlier bundle")
     action.add_argument("--model", help="exported model or preset (default: the bundled preset)")
-    action.add_argument(
-        "--version", type=int, dest="number", metavar="N", help="number of the version (default: the next)"
+    version_help = "number of the model's version (default: one more than the largest in the bundle)"
+    action.add_argument("--version", type=int, dest="number", metavar="N", help=version_help)
+    image_help = (
+        "Docker image of the server with its tag or digest, for a new bundle (default: a tensorflow/serving image that"
+        " should fit the installed TensorFlow)"
     )
-    action.add_argument(
-        "--image", help="the server's image with its tag or digest (default: a tensorflow/serving that should fit)"
+    action.add_argument("--image", help=image_help)
+    trust_help = (
+        "run a SavedModel that did not come with this package, here and on the server; it is a program, so you must"
+        " trust its author"
     )
-    trust_help = "run a SavedModel that did not come with this package, here and on the server; it is a program"
     action.add_argument("--trust-saved-model", action="store_true", help=trust_help)
 
 

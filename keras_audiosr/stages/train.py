@@ -1,4 +1,4 @@
-"""Stage 5: trains a preset's network on windows of music; writes a checkpoint and the history."""
+"""Stage 5: trains a preset's network on windows of music, and writes a checkpoint and the history."""
 
 import argparse
 import contextlib
@@ -18,7 +18,7 @@ from ..processes.partial_files import remove_abandoned, write_json
 from ..processes.versions import versions
 from ..runners.checkpoint import CHECKPOINT, RECORD, read_history, read_record
 
-# Settings that differ from an earlier run's and are told, and characters of each value.
+# Most changed settings that an error message lists, and most characters of each value in it.
 _MOST_CHANGES = 5
 _LONGEST = 24
 
@@ -28,9 +28,9 @@ def _claim(out: Path, arguments: dict) -> None:
     record = out / RECORD
     if not record.is_file():
         if out.is_dir():
-            remove_abandoned(out)  # of a run that was killed while it wrote its first file
+            remove_abandoned(out)  # left by a run that was killed while it wrote its first file
         if out.is_dir() and any(out.iterdir()):
-            raise UsageError(f"a run needs an empty folder or its own; {out} has other files; name another folder")
+            raise UsageError(f"a new run needs an empty folder; {out} has other files; name another folder with -o")
         out.mkdir(parents=True, exist_ok=True)
         write_json(record, {"arguments": arguments, "versions": versions()})
         return
@@ -50,7 +50,7 @@ def _claim(out: Path, arguments: dict) -> None:
 
 
 def _changes(before: Any, now: Any, name: str = "") -> Iterator[str]:
-    """Each setting that differs, by its full name, with the old value and the new one."""
+    """Yields the full name of each setting that differs, with its old and its new value."""
     if isinstance(before, dict) and isinstance(now, dict):
         for key in sorted(before.keys() | now.keys()):
             yield from _changes(before.get(key), now.get(key), f"{name}.{key}" if name else key)
@@ -61,7 +61,7 @@ def _changes(before: Any, now: Any, name: str = "") -> Iterator[str]:
 
 
 def _give_back(out: Path) -> None:
-    """Removes what a run wrote that was refused before its first step, so that another can have the folder."""
+    """Removes the files of a run that failed before its first step, so that another run can use the folder."""
     if (out / RECORD).is_file():
         for name in (RECORD, "corpus.json"):
             (out / name).unlink(missing_ok=True)
@@ -70,7 +70,7 @@ def _give_back(out: Path) -> None:
 
 
 def _set_learning_rate(settings: dict, learning_rate: float) -> None:
-    """Replaces the highest learning rate of a preset's optimizer, and scales the final one alike."""
+    """Replaces the highest learning rate of a preset's optimizer, and scales the final rate by the same factor."""
     optimizer = read_preset(settings, settings["name"]).training.optimizer
     final = optimizer.final_learning_rate * learning_rate / optimizer.learning_rate
     changed = dataclasses.replace(optimizer, learning_rate=learning_rate, final_learning_rate=final)
@@ -105,7 +105,7 @@ def train(
     initial_weights: StrPath | None = None,
     verbose: int = 0,
 ) -> dict:
-    """Trains a preset's network on a manifest's pairs, or on music that is varied and encoded meanwhile.
+    """Trains a preset's network on a manifest's pairs, or on music that is varied and encoded during training.
 
     Windows come from the albums of the `"train"` split. The checkpoint with the lowest loss on the `"validation"` split
     is kept, or the latest one when the preset's discriminators take part. The run's folder holds `best.keras` (and its
@@ -124,10 +124,10 @@ def train(
         steps_per_epoch: optimizer steps between two evaluations on held-out windows; the preset's when `None`.
         learning_rate: highest learning rate of the run; the preset's when `None`. The final learning rate of the preset
             is scaled by the same factor. Training that begins with `initial_weights` needs a lower rate than training
-            from nothing.
+            that begins with random weights.
         seed: seed of the initial weights, the order of the windows and their augmentation.
-        strategy: `"mirrored"` for all devices of this machine; `"multi_worker"` for the machines in `TF_CONFIG`, which
-            all run this function with a shared folder `out`; `None` for one device. The batches are the same.
+        strategy: `"mirrored"` for all GPUs of this machine; `"multi_worker"` for the machines in `TF_CONFIG`, which all
+            run this function with a shared folder `out`; `None` for one device. The batches are the same in all cases.
         data_service: address of a tf.data service's dispatcher, `grpc://HOST:PORT`, whose workers prepare the windows.
         windows: folder of training windows that `window` wrote from the same manifest. They are read instead of the
             pairs. With `data_service` the service's workers must find them under the same path.
@@ -135,17 +135,17 @@ def train(
             run; or this folder of another run, whose copy is then read in place. Processes vary, encode and decode this
             music while the network trains on the results.
         initial_weights: model whose weights the network begins with, as `runners.load_model` takes it: a run, a
-            checkpoint, an exported model, or the name of a preset with bundled weights. On a few albums of your own
-            this takes less time. Most of its arrays must have the shapes of the preset's. The others begin anew, with
-            a warning.
+            checkpoint, an exported model, or the name of a preset with bundled weights. With a few albums of your own,
+            such training takes less time. Most weight arrays must have the shapes of the preset's network. The network
+            keeps its random values for the others, with a warning.
         verbose: above 0, a line is printed after each epoch.
 
     Returns:
-        `{"best": path of best.keras, "history": list of one dict an epoch}`.
+        `{"best": path of best.keras, "history": list of one dict for each epoch}`.
 
     Raises:
-        UsageError: the preset is unknown, the folder belongs to another run or to a run on other music, or `strategy`
-            is not available.
+        UsageError: the preset is unknown, the folder belongs to another run or to a run on other music, `strategy` is
+            not available, or arguments do not fit together.
         ArtifactError: the preset's recipe has a wrong key or type.
         ManifestError: the manifest or the windows do not fit the preset.
         AudioSRError: the loss became NaN, the folder cannot be written, or another worker was lost.
@@ -167,11 +167,11 @@ def train(
     settings["training"] = training
     if data_service is not None and windows is None:
         raise UsageError(
-            f"a data service needs windows; received {data_service} without any; name the folder that 'keras-audiosr"
-            " window' wrote"
+            f"a data service needs windows; received {data_service} without --windows; name the folder that"
+            " 'keras-audiosr window' wrote"
         )
     if pool is not None and (strategy, windows) != (None, None):
-        raise UsageError("a pool needs one device and no other windows; leave out strategy and windows")
+        raise UsageError(f"a pool needs no strategy or windows; received {strategy} and {windows}; leave them out")
     music = Path(manifest) if pool is None else _catalog(Path(pool))
     from ..training.runs import Job, train_on_pairs, train_on_pool
 
@@ -180,7 +180,7 @@ def train(
     # Converted to JSON and back, so that a resumed run compares equal types.
     arguments = json.loads(json.dumps({"preset": settings, "corpus_sha256": corpus, "seed": seed}))
     if pool is None:
-        # A run that began with windows of left and right does not go on with these.
+        # A run that began with windows of left and right cannot resume with windows of mid and side.
         arguments["signals"] = "mid and side"
     if minutes is not None:
         arguments["minutes"] = minutes
@@ -218,7 +218,7 @@ def train(
 
 
 def _names(manifest: Path, settings: dict) -> list[str]:
-    """The files of a manifest's pairs. Prints which pairs are left out because the preset has another sample rate."""
+    """Returns the files of a manifest's pairs. Prints how many pairs are left out because of their sample rate."""
     from ..datasets import Pair, read_manifest
 
     pairs, rate = read_manifest(manifest, Pair), settings["sample_rate"]
@@ -233,11 +233,11 @@ def _names(manifest: Path, settings: dict) -> list[str]:
 
 
 def _catalog(pool: Path) -> Path:
-    """The file that says which music a pool is made of."""
+    """Returns the file that lists the music of a pool."""
     found = pool / "collection.json" if pool.is_dir() else pool
     if not found.is_file():
         raise UsageError(
-            f"a pool needs a catalog of music; {pool} is no catalog.jsonl and has no collection.json;"
+            f"a pool needs a catalog of music; {pool} is neither a file nor a folder with a collection.json;"
             " tools/fetch_music.py makes one"
         )
     return found
@@ -245,28 +245,28 @@ def _catalog(pool: Path) -> Path:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of `keras-audiosr train`."""
-    parser.add_argument("preset", help=f"a preset's name (such as {DEFAULT_PRESET}) or its JSON file")
-    manifest_help = "the pairs.jsonl that encode wrote (default: pairs.jsonl); not used with --pool"
+    parser.add_argument("preset", help=f"name of a preset (such as {DEFAULT_PRESET}), or path of its JSON file")
+    manifest_help = "pairs.jsonl that 'keras-audiosr encode' wrote (default: pairs.jsonl); not used with --pool"
     parser.add_argument("manifest", nargs="?", default="pairs.jsonl", help=manifest_help)
-    parser.add_argument("-o", "--out", default="run", help="the run's folder; a run in it is resumed (default: run)")
+    parser.add_argument("-o", "--out", default="run", help="folder of the run; a run in it is resumed (default: run)")
     parser.add_argument("--epochs", type=int, help="number of epochs (default: the preset's)")
-    parser.add_argument("--minutes", type=float, help="length of the run in minutes, instead of epochs")
+    parser.add_argument("--minutes", type=float, help="length of the run in minutes, instead of in epochs")
     parser.add_argument("--steps-per-epoch", type=int, help="optimizer steps in an epoch (default: the preset's)")
     rate_help = "highest learning rate (default: the preset's); use a lower one with --initial-weights"
     parser.add_argument("--learning-rate", type=float, help=rate_help)
-    parser.add_argument("--seed", type=int, default=0, help="seed of weights, order and augmentation (default: 0)")
+    seed_help = "seed of initial weights, order of windows and augmentation (default: 0)"
+    parser.add_argument("--seed", type=int, default=0, help=seed_help)
     initial_help = "begin with the weights of this run, checkpoint, exported model or bundled preset"
     parser.add_argument("--initial-weights", metavar="MODEL", help=initial_help)
-    strategy_help = "train on all devices of this machine, or on the machines in TF_CONFIG (docs/scale_out.md)"
+    strategy_help = "mirrored: all GPUs of this machine; multi_worker: all machines in TF_CONFIG (docs/scale_out.md)"
     parser.add_argument("--strategy", choices=("mirrored", "multi_worker"), help=strategy_help)
-    service_help = "dispatcher of a tf.data service that prepares the windows (docs/scale_out.md)"
+    service_help = "dispatcher of a tf.data service that prepares the windows; needs --windows (docs/scale_out.md)"
     parser.add_argument("--data-service", metavar="grpc://HOST:PORT", help=service_help)
-    parser.add_argument(
-        "--windows", metavar="FOLDER", help="windows that 'window --split train' wrote, instead of pairs"
-    )
+    windows_help = "folder of windows that 'window --split train' wrote, which are read instead of the pairs"
+    parser.add_argument("--windows", metavar="FOLDER", help=windows_help)
     pool_help = (
-        "catalog.jsonl of music that is varied and encoded while training (tools/fetch_music.py). It is copied into"
-        " RUN/music; give another run that folder instead, so that both share one copy"
+        "catalog.jsonl of lossless music (tools/fetch_music.py), which is varied and encoded during training. The"
+        " music is copied to OUT/music; another run can share this copy if it is given that folder as CATALOG"
     )
     parser.add_argument("--pool", metavar="CATALOG", help=pool_help)
 
@@ -289,7 +289,7 @@ def run(args: argparse.Namespace) -> int:
         initial_weights=args.initial_weights,
         verbose=1,
     )
-    # When discriminators take part, the latest weights are kept.
+    # If discriminators took part, the latest weights were kept.
     taught = "adversarial" in result["history"][-1]
     best = result["history"][-1] if taught else min(result["history"], key=lambda entry: entry["val_loss"])
     bands = f", band distance {best['val_band_distance']:.2f} dB" if "val_band_distance" in best else ""

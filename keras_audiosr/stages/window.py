@@ -1,4 +1,4 @@
-"""Stage 3, an optional cache: pairs -> TFRecord windows. The input pipeline also cuts windows from pairs itself."""
+"""Stage 3, which is optional: caches windows of pairs as TFRecord shards. Training can also cut windows from pairs."""
 
 import argparse
 from collections.abc import Sequence
@@ -32,23 +32,23 @@ def window(
 
     Args:
         manifest: path of a pair manifest, as `encode` writes it.
-        out: folder to make. It appears when everything is written.
-        windows: settings of the windows, such as a preset's `data`; 2,000 samples when `None`. Batches and variations
-            of the windows are made when they are read.
-        reading: which pairs are read; all of 44,100 Hz when `None`.
+        out: folder to make. It appears only when everything is written.
+        windows: settings of the windows, such as a preset's `data`; windows of 2,000 samples when `None`. Windows are
+            batched and varied only when they are read.
+        reading: settings that say which pairs are read; all pairs at 44,100 Hz when `None`.
         shard_size: number of windows in a shard.
         overwrite: whether `out`, an earlier folder of windows, may be replaced.
         jobs: number of processes of Beam's runner on this machine. The local runner uses every core.
         runner: `"local"`, or `"beam"` for an Apache Beam pipeline, which gives the same shards.
         beam_options: options of the pipeline, such as `"--runner=FlinkRunner ..."`; Beam's own runner when empty.
-        **keywords: fields of both settings instead, as for `build_dataset`: `window_length`, `hop_length`, `split`,
-            `codecs`, `sample_rate`, `min_level`, `undo_encoder_gain` and others.
+        **keywords: fields of `windows` and `reading`, in place of these, as for `build_dataset`: `window_length`,
+            `hop_length`, `split`, `codecs`, `sample_rate`, `min_level`, `undo_encoder_gain` and others.
 
     Returns:
         The index that is written beside the shards; see `datasets.shards.write_records`.
 
     Raises:
-        OutputExistsError: `out` exists.
+        OutputExistsError: `out` exists and `overwrite` is false.
         ManifestError: the manifest cannot be read, or no pair fits the request.
         AudioFileError: a file is missing or damaged, or `out` cannot be written.
         UsageError: an unknown keyword, or a value out of its range.
@@ -72,31 +72,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `keras-audiosr window`."""
     from ..datasets.plan import WINDOW_LENGTH, ReadSettings
 
-    parser.add_argument("manifest", metavar="MANIFEST", help="pairs.jsonl, written by 'keras-audiosr encode'")
+    parser.add_argument("manifest", metavar="MANIFEST", help="pairs.jsonl that 'keras-audiosr encode' wrote")
     parser.add_argument("out", metavar="OUT", help="new folder for the shards")
-    parser.add_argument(
-        "--window-length", type=int, default=WINDOW_LENGTH, metavar="SAMPLES", help="default: %(default)s"
-    )
-    parser.add_argument("--hop-length", type=int, metavar="SAMPLES", help="default: the window length")
-    parser.add_argument("--split", choices=("train", "validation", "test"), help="by album; default: everything")
-    parser.add_argument(
-        "--codec", action="append", metavar="CODEC", help="such as mp3@64k; may be repeated; default: all"
-    )
-    parser.add_argument(
-        "--sample-rate",
-        type=int,
-        default=ReadSettings.sample_rate,
-        metavar="HZ",
-        help="pairs of other rates are left out; default: %(default)s",
-    )
-    parser.add_argument(
-        "--min-level", type=float, metavar="DB", help="skip windows whose RMS is below this level; default: keep all"
-    )
-    parser.add_argument("--undo-encoder-gain", action="store_true", help="undo the gain that LAME applied to MP3s")
-    parser.add_argument("--overwrite", action="store_true", help="replace a folder of windows")
-    parser.add_argument(
-        "--jobs", type=int, default=1, metavar="N", help="processes of Beam on this machine (default: 1)"
-    )
+    length_help = "length of a window (default: %(default)s)"
+    parser.add_argument("--window-length", type=int, default=WINDOW_LENGTH, metavar="SAMPLES", help=length_help)
+    hop_help = "distance between the starts of two windows (default: the window length)"
+    parser.add_argument("--hop-length", type=int, metavar="SAMPLES", help=hop_help)
+    split_help = "use only the albums of this split (default: all albums)"
+    parser.add_argument("--split", choices=("train", "validation", "test"), help=split_help)
+    codec_help = "use only pairs of this codec, such as mp3@64k; may be repeated (default: all codecs)"
+    parser.add_argument("--codec", action="append", metavar="CODEC", help=codec_help)
+    rate_help = "use only pairs of this sample rate (default: %(default)s)"
+    parser.add_argument("--sample-rate", type=int, default=ReadSettings.sample_rate, metavar="HZ", help=rate_help)
+    level_help = "skip windows whose lossless RMS is below this level, in dB of full scale (default: keep all)"
+    parser.add_argument("--min-level", type=float, metavar="DB", help=level_help)
+    gain_help = "undo the gain that LAME applied to MP3 files"
+    parser.add_argument("--undo-encoder-gain", action="store_true", help=gain_help)
+    parser.add_argument("--overwrite", action="store_true", help="replace an earlier folder of windows")
+    jobs_help = "number of Beam's processes on this machine (default: 1)"
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help=jobs_help)
     beam.add_arguments(parser)
 
 

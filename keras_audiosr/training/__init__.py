@@ -1,5 +1,5 @@
-"""Training: one step for TensorFlow and JAX, one loop, and the sources of its windows.
+"""Training: one training step for TensorFlow and JAX, one training loop, and the sources of training windows.
 
-Import from the modules: those of the pool (`pool`, `producers`, `maker`) need no framework, and its processes start
-without one.
+Import from the modules themselves. This file imports none of them, because the processes that fill a pool import
+`producers` and must start without a deep learning framework.
 """

@@ -1,4 +1,4 @@
-"""A preset's trainer: its network, loss and optimizer, and its discriminators where it has some."""
+"""Builds the trainer of a preset: its network, loss and optimizer, and its discriminators if it has any."""
 
 import dataclasses
 import warnings
@@ -25,17 +25,17 @@ def build_trainer(
     replicas: int = 1,
     make: Callable[..., Trainer] = Trainer,
 ) -> Trainer:
-    """A trainer before its first step.
+    """Builds the trainer of a preset. Also sets Keras' random seed and its global dtype policy.
 
     Args:
-        recipe: a preset's settings, as `presets.settings.read_preset` reads them.
-        seed: of the first weights.
-        weights: to begin with instead, of a network most of whose arrays have the same shapes.
-        replicas: devices that train together.
-        make: of a network, a loss, an optimizer and the arguments of `Trainer`.
+        recipe: settings of the preset, as `presets.settings.read_preset` returns them.
+        seed: seed of all initial weights.
+        weights: arrays that replace the initial weights of the network. Most of them must have the network's shapes.
+        replicas: number of devices that train together.
+        make: constructor of the trainer. It receives the network, the loss, the optimizer, and keywords of `Trainer`.
 
     Raises:
-        UsageError: `weights` do not fit.
+        UsageError: `weights` do not fit the network.
     """
     ask_for_full_precision()
     keras.utils.set_random_seed(seed)
@@ -58,23 +58,24 @@ def build_trainer(
 def _begin_with(network: keras.Model, weights: list[np.ndarray]) -> None:
     """Gives a new network the weights of another one.
 
-    Networks of one architecture whose frames differ share most of their arrays, as the default's and the live one do.
-    The few that do not fit keep their first values.
+    Two networks of one architecture with different frame lengths, such as the default preset and the live preset, have
+    the same shapes in most of their arrays. The few arrays that do not fit keep their initial values.
 
     Raises:
-        UsageError: the networks have another number of arrays, or most of them differ in shape.
+        UsageError: the number of arrays differs, or most of them differ in shape.
     """
     pairs = list(zip(network.weights, weights, strict=False))
     fitting = [(variable, value) for variable, value in pairs if tuple(variable.shape) == value.shape]
     if len(network.weights) != len(weights) or 2 * len(fitting) < len(weights):
         raise UsageError(
-            f"initial weights must fit the preset's network; it has {len(network.weights)} arrays, they are"
-            f" {len(weights)}, and {len(fitting)} have the same shape; take weights of a network of the same sizes"
+            f"initial weights must fit the preset's network, which has {len(network.weights)} arrays; received"
+            f" {len(weights)} arrays, {len(fitting)} of them with the right shape; use weights of a network of the"
+            " same sizes"
         )
     if len(fitting) < len(weights):
         warnings.warn(
-            f"{len(weights) - len(fitting)} of {len(weights)} arrays of the initial weights have other shapes than the"
-            " preset's network; these arrays of the network begin anew",
+            f"{len(weights) - len(fitting)} of {len(weights)} arrays of the initial weights do not have the shapes of"
+            " the preset's network; the network keeps its random values for these arrays",
             NewWeightsWarning,
             stacklevel=2,
         )

@@ -8,20 +8,20 @@ import keras
 from ..annotations import StrPath, Tensor
 from ..processes.partial_files import atomic_output
 
-# TensorBoard's runs.
+# Names of the two runs in TensorBoard.
 _SCALARS = ("train", "validation")
 
 
 class BestCheckpoint(keras.callbacks.Callback):
-    """Saves the model when a monitored value is the lowest so far, whole or not at all.
+    """Saves the model after an epoch whose monitored value is the lowest so far. The file is always complete.
 
-    Keras' `ModelCheckpoint` writes in place: a run killed in mid-write loses its best model.
+    Keras' `ModelCheckpoint` writes in place, so a run that is killed while it writes loses its best model.
 
     Args:
-        path: the `.keras` file.
-        monitor: the logged value; lower is better.
-        always: the model is saved at the end of every epoch that logs a value of this name: that of a training by
-            discriminators, which ask for something else than a low loss.
+        path: path of the `.keras` file.
+        monitor: name of the logged value; lower is better.
+        always: name of a logged value. The model is also saved after every epoch that logs it. Epochs in which
+            discriminators take part log `"adversarial"`; their goal is not a low loss, so the latest model is kept.
     """
 
     def __init__(self, path: StrPath, monitor: str = "val_loss", always: str = "adversarial"):
@@ -41,10 +41,10 @@ class BestCheckpoint(keras.callbacks.Callback):
 
 
 class History(keras.callbacks.Callback):
-    """Writes a row of numbers an epoch to a CSV file; a run that resumes drops the rows of epochs that it repeats.
+    """Writes one row of numbers for each epoch to a CSV file. A resumed run replaces the rows of repeated epochs.
 
     Args:
-        path: the file.
+        path: path of the CSV file.
     """
 
     def __init__(self, path: StrPath):
@@ -60,9 +60,9 @@ class History(keras.callbacks.Callback):
 
 
 class ScalarSummaries(keras.callbacks.Callback):
-    """Writes what an epoch ended with to TensorBoard: `train` beside `validation`, as Keras' own callback does.
+    """Writes the values of each epoch to TensorBoard, as the runs `train` and `validation`.
 
-    That one asks for a compiled model.
+    Keras' own `TensorBoard` callback does the same, but it needs a compiled model.
 
     Args:
         folder: the TensorBoard log folder.
@@ -90,12 +90,12 @@ class ScalarSummaries(keras.callbacks.Callback):
 
 
 class ClipSummaries(keras.callbacks.Callback):
-    """Writes fixed clips to TensorBoard after every epoch: audio and log spectrograms.
+    """Restores fixed clips after every epoch, and writes them to TensorBoard as audio and log spectrograms.
 
     Args:
         folder: the TensorBoard log folder.
         lossy, lossless: arrays `(clips, time, 1)`, float32.
-        sample_rate: Hz.
+        sample_rate: sample rate in Hz.
     """
 
     def __init__(self, folder: StrPath, lossy: Tensor, lossless: Tensor, sample_rate: int):
@@ -113,7 +113,7 @@ class ClipSummaries(keras.callbacks.Callback):
             tf.summary.audio(name, audio, self.sample_rate, max_outputs=len(audio))
             spectrum = tf.abs(tf.signal.stft(audio[..., 0], 1024, 256)) / 512.0
             decibels = 20.0 * tf.math.log(spectrum + 1e-5) / tf.math.log(10.0)
-            # -100..0 dB as black to white, low frequencies at the bottom.
+            # Black is -100 dB and white is 0 dB. Low frequencies are at the bottom.
             image = tf.reverse(tf.transpose(decibels / 100.0 + 1.0, (0, 2, 1)), axis=[1])
             tf.summary.image(name, image[..., None], max_outputs=len(audio))
 

@@ -1,4 +1,4 @@
-"""A collection of music: the recordings of a catalog in one file of samples, which processes and runs share."""
+"""A collection of music: the recordings of a catalog in one file of samples, which several processes and runs share."""
 
 import dataclasses
 import json
@@ -14,7 +14,8 @@ from ..processes.partial_files import write_json
 
 RATE = 44100
 FULL_BAND = RATE / 2.0
-# Shorter tracks give no window behind an encoder's start and end.
+# Length in seconds of the shortest track that is used. The ends of encoded music are cut off, and what is left of a
+# shorter track hardly fills a window.
 _SHORTEST = 2.5
 
 
@@ -23,11 +24,11 @@ class Track:
     """One recording of a collection.
 
     Attributes:
-        album: the artist's, or the composition's.
+        album: name of the album: an artist, or for some lossless clips a composition. Splits are made by album.
         kind: `"lossless"`, `"near"` (nearly lossless) or `"voice"` (lossless, one dry voice).
         split: `"train"` or `"validation"`.
-        start, length: samples, in the collection's file.
-        cutoff: Hz above which it is no example; 22,050 for lossless ones.
+        start, length: position and length in the collection's file, in samples.
+        cutoff: frequency in Hz up to which the track is a valid training target; 22,050 for lossless tracks.
     """
 
     album: str
@@ -40,11 +41,11 @@ class Track:
 
 @dataclasses.dataclass(frozen=True)
 class Collection:
-    """Recordings one after the other in one file of 16-bit stereo samples, so that processes share them.
+    """Recordings that lie one after the other in one file of 16-bit stereo samples, so that processes can share them.
 
     Attributes:
-        path: the `.npy` file, `(time, 2)`, int16.
-        tracks: of the file.
+        path: path of the `.npy` file, `(time, 2)`, int16.
+        tracks: the tracks in the file, in order.
     """
 
     path: str
@@ -52,22 +53,22 @@ class Collection:
 
     @classmethod
     def gather(cls, catalog: Path, out: Path) -> "Collection":
-        """Reads every track that a catalog has for training; splits go by album, as `train`'s do.
+        """Copies the tracks that a catalog has for training. They are split by album, like the pairs of a manifest.
 
         Args:
-            catalog: `catalog.jsonl` of tools/fetch_music.py; the files lie beside it.
-            out: folder for `music.npy` and `collection.json`.
+            catalog: `catalog.jsonl` of tools/fetch_music.py. Its files lie beside it.
+            out: folder that receives `music.npy` and `collection.json`.
 
         Raises:
-            UsageError: it is no such catalog, or a file of it cannot be read or has another sample rate.
-            AudioSRError: the disk has no room for a copy of the music.
+            UsageError: the catalog is not valid, or one of its files cannot be read or is not at 44.1 kHz.
+            AudioSRError: the disk has no space for a copy of the music.
         """
         try:
             return cls._gather(catalog, out)
         except (ValueError, KeyError, TypeError, RecursionError, soundfile.LibsndfileError) as error:
             reason = f"{type(error).__name__} {on_one_line(error)}"
             raise UsageError(
-                f"a catalog of music is needed; {catalog}: {reason}; tools/fetch_music.py makes one"
+                f"a valid catalog of music is needed; {catalog}: {reason}; tools/fetch_music.py makes one"
             ) from error
 
     @classmethod
@@ -80,22 +81,22 @@ class Collection:
             info = soundfile.info(catalog.parent / line["path"])
             if info.samplerate != RATE:
                 raise UsageError(
-                    f"a catalog's music has {RATE} Hz; {line['path']} has {info.samplerate}; fetch it again"
+                    f"a catalog's music must have {RATE} Hz; {line['path']} has {info.samplerate} Hz; fetch it again"
                 )
             cutoff = FULL_BAND if line["cutoff"] is None else float(line["cutoff"])
             tracks.append(Track(line["album"], line["kind"], splits[line["album"]], start, info.frames, cutoff))
             start += info.frames
         music = out / "music.npy"
-        music.unlink(missing_ok=True)  # of a run that was killed while it copied
-        # Into a full disk, a file in memory is not written with an error: the process is killed.
-        fix = "free some, name another folder with -o, or use the music of an earlier run: --pool RUN/music"
+        music.unlink(missing_ok=True)  # left by a run that was killed while it copied
+        # On a full disk, writing to a memory-mapped file raises no error: the system kills the process.
+        fix = "free some space, name another folder with -o, or use the music of an earlier run: --pool RUN/music"
         require_space(out, start * np.dtype(np.int16).itemsize * 2, fix)
         out.mkdir(parents=True, exist_ok=True)
-        # One after the other into the file: hours of music need not fit in memory.
+        # Tracks are copied one by one, so that hours of music need not fit in memory.
         samples = np.lib.format.open_memmap(music, "w+", np.int16, (start, 2))
         for line, track in zip(lines, tracks, strict=True):
             read, _ = soundfile.read(catalog.parent / line["path"], dtype="int16", always_2d=True)
-            samples[track.start : track.start + track.length] = read  # mono is the same on both sides
+            samples[track.start : track.start + track.length] = read  # a mono track is copied to both channels
         samples.flush()
         collection = cls(str(music), tuple(tracks))
         write_json(out / "collection.json", dataclasses.asdict(collection))
@@ -103,10 +104,10 @@ class Collection:
 
     @classmethod
     def load(cls, folder: Path) -> "Collection":
-        """The collection that `gather` left in a folder.
+        """Opens the collection that `gather` wrote to a folder.
 
         Raises:
-            UsageError: it is damaged.
+            UsageError: the collection is missing or damaged.
         """
         note = folder / "collection.json"
         try:
@@ -119,9 +120,9 @@ class Collection:
         except (OSError, ValueError, KeyError, TypeError, EOFError, RecursionError) as error:
             reason = f"{type(error).__name__} {on_one_line(error)}"
             raise UsageError(
-                f"a collection of music is whole; {note}: {reason}; remove its folder to gather it again"
+                f"a collection of music must be complete; {note}: {reason}; remove its folder to gather it again"
             ) from error
 
     def of(self, split: str) -> tuple[Track, ...]:
-        """The tracks of a split."""
+        """Returns the tracks of a split."""
         return tuple(track for track in self.tracks if track.split == split)

@@ -1,6 +1,7 @@
-"""Degradations that files have in practice: lossy encoding, low rates, second encodings, wrong gains, rounding.
+"""Degradations as they occur in practice: lossy encoding, low sample rates, repeated encoding, wrong gain, rounding.
 
-Arrays `(time, 2)` at 44.1 kHz. FFmpeg encodes and decodes; files on the way lie in a folder that should be in memory.
+Arrays have the shape `(time, 2)` and a sample rate of 44.1 kHz. FFmpeg encodes and decodes. Its temporary files lie in
+a folder that should be in memory.
 """
 
 import dataclasses
@@ -20,7 +21,8 @@ from ..sound.mid_side import channel_pairs, to_mid_side
 from .collection import RATE
 from .variations import Variations
 
-# As tools/release.sh encodes: mostly a plain MP3; its other kinds; the other codecs.
+# Probabilities of three groups of codecs: the usual MP3 bitrates up to 128 kbit/s, other bitrates and modes of MP3, and
+# other codecs. All codecs of a group are equally probable.
 CODECS: tuple[tuple[float, tuple[str, ...]], ...] = (
     (0.6, ("mp3@24k", "mp3@32k", "mp3@48k", "mp3@64k", "mp3@96k", "mp3@128k")),
     (
@@ -38,32 +40,33 @@ CODECS: tuple[tuple[float, tuple[str, ...]], ...] = (
         ),
     ),
 )
-# How often a piece takes another way than through one encoder of `CODECS`.
+# Probabilities of the degradations that are not a single pass through a codec of `CODECS`.
 _LOW_CUTOFF, _LOW_RATE, _TWICE = 0.08, 0.06, 0.08
-# Encoders that people asked for very little at full rate, and Hz above which those leave nothing.
+# Very low bitrates at the full sample rate, and the range of the encoder's cutoff in Hz.
 _THRIFTY = ("mp3@32k", "mp3@40k", "mp3@48k", "aac@24k", "aac@32k", "aac@40k")
 _THRIFTY_CUTOFFS = (4000.0, 8000.0)
-# Hz of sources that were brought up to 44.1 kHz, and what they had been through before.
+# Sample rates in Hz of sources that are upsampled to 44.1 kHz, and the codecs they pass before (`None`: no codec).
 _LOW_RATES = (11025, 16000, 22050, 24000)
 _LOW_CODECS = (None, None, "mp3@24k", "mp3@32k", "mp3@48k", "mp3@64k", "vorbis@64k")
-# First and second encoding of a file that was encoded twice.
+# First and second codec of music that is encoded twice.
 _FIRST = ("mp3@64k", "mp3@96k", "mp3@128k", "mp3@128k-stereo", "mp3@192k", "mp3@V2", "aac@96k", "vorbis@96k")
 _SECOND = ("mp3@48k", "mp3@64k", "mp3@96k", "mp3@128k", "mp3@192k", "aac@96k")
-# Share of the pieces whose gain is undone though nothing was changed, or not undone though it was; LAME's 0.95.
+# Probability that the encoder's gain is undone although there was none, or kept although there was one; and the factor
+# that LAME applies at low bitrates.
 _WRONG_GAIN, _GAIN = 0.1, 0.95
-# Share that reaches the model as 16 bits: most players and converters give no more.
+# Probability that the lossy side is rounded to 16 bits, as most players and converters do.
 _ROUNDED = 0.3
-# Of a piece's ends: what the encoder does there is no example of what it does to music.
+# Samples that are cut off at each end of a piece, because encoders treat the ends differently from the rest.
 _ENDS = 4608
-# MPEG-1 Layer III has no lower bitrate, and rates of 32 kHz and up.
+# Lowest bitrate in kbit/s and lowest sample rate in Hz of MPEG-1 Layer III.
 _MPEG1_LOWEST, _MPEG1_RATE = 32, 32000
 
 
 def _ffmpeg(*arguments: str, stdin: bytes | None = None) -> bytes:
-    """What FFmpeg writes to its output.
+    """Runs FFmpeg and returns what it writes to standard output.
 
     Raises:
-        AudioFileError: when it fails.
+        AudioFileError: FFmpeg failed.
     """
     command = [find_binary("ffmpeg"), "-hide_banner", "-v", "error", *arguments]
     done = run_limited(command, input=stdin, capture_output=True)
@@ -89,28 +92,28 @@ def _encode(pcm: np.ndarray, rate: int, spec: CodecSpec, path: Path, cutoff: flo
 def round_trip(
     pcm: np.ndarray, codec: str, folder: Path, *, rate: int = RATE, cutoff: float | None = None
 ) -> tuple[np.ndarray, float]:
-    """What is left of music behind an encoder, aligned.
+    """Encodes and decodes music, and aligns the result with the input.
 
     Args:
         pcm: int16 `(time, 2)`.
-        codec: as in `"mp3@64k"`.
-        folder: for the file on the way.
-        rate: Hz of `pcm`.
-        cutoff: Hz that the encoder is told to leave nothing above; its own choice without.
+        codec: a codec such as `"mp3@64k"`.
+        folder: folder for the encoded file.
+        rate: sample rate of `pcm` in Hz.
+        cutoff: frequency in Hz above which the encoder removes everything; the encoder's own choice when `None`.
 
     Returns:
-        Float32 `(time, 2)` at `rate`, and the factor by which the encoder changed the level, as its file says.
+        Float32 `(time, 2)` at `rate`, and the factor by which the encoder changed the level, as read from its file.
     """
     spec = CodecSpec.parse(codec)
     twin = folder / f"twin.{spec.suffix}"
     _encode(pcm, rate, spec, twin, cutoff)
-    # These encoders' files say how much of them is padding, so decoders give them without a lag (tests hold it).
+    # The files of these encoders state their padding, so the decoder removes it and leaves no lag (tests check this).
     raw = _ffmpeg("-nostdin", *INPUT_LIMITS, "-i", str(twin), "-ar", str(rate), "-f", "f32le", "-")
     return fit_length(np.frombuffer(raw, "<f4").reshape(-1, 2), 0, len(pcm)), encoder_gain(twin)
 
 
 def _to_pcm(audio: np.ndarray) -> np.ndarray:
-    """Rounded and clipped to 16 bits."""
+    """Rounds and clips samples to 16 bits."""
     return np.rint(np.clip(audio * 32768.0, -32768.0, 32767.0)).astype(np.int16)
 
 
@@ -124,7 +127,7 @@ def _plain_codec(rng: np.random.Generator) -> str:
 
 
 def _of_low_rate(pcm: np.ndarray, rng: np.random.Generator, folder: Path) -> tuple[np.ndarray, float, str]:
-    """A source of a low rate brought up to 44.1 kHz, sometimes encoded at its own."""
+    """Resamples music to a low sample rate, encodes it there in most cases, and upsamples it to 44.1 kHz."""
     rate = _choice(_LOW_RATES, rng)
     low = _to_pcm(soxr.resample(pcm.astype(np.float32) / 32768.0, RATE, rate, "HQ"))
     codec = _choice(_LOW_CODECS, rng)
@@ -137,15 +140,15 @@ def _of_low_rate(pcm: np.ndarray, rng: np.random.Generator, folder: Path) -> tup
 
 
 def degrade(pcm: np.ndarray, rng: np.random.Generator, folder: Path) -> tuple[np.ndarray, str]:
-    """Music as it may be found, aligned with what it was.
+    """Degrades music in a random way that occurs in practice.
 
     Args:
-        pcm: the lossless side, int16 `(time, 2)` at 44.1 kHz.
-        rng: decides what happens to it.
-        folder: for files on the way; one in memory.
+        pcm: lossless side, int16 `(time, 2)` at 44.1 kHz.
+        rng: random generator that decides on the degradation.
+        folder: folder for temporary files, preferably in memory.
 
     Returns:
-        The lossy side, float32 `(time, 2)`, and what was done, in words.
+        The lossy side, float32 `(time, 2)`, aligned with `pcm`, and a description of the degradation.
     """
     way = rng.random()
     if way < _LOW_CUTOFF:
@@ -179,7 +182,8 @@ class Windows:
 
     Attributes:
         lossy, lossless: `(count, length)`, float32.
-        cutoffs: `(count,)`, float32, Hz above which the lossless side is no example; 22,050 where it all is one.
+        cutoffs: `(count,)`, float32: frequency in Hz up to which the lossless side is a valid training target; 22,050
+            where all of it is.
     """
 
     lossy: np.ndarray
@@ -190,21 +194,22 @@ class Windows:
 def cut(
     lossy: np.ndarray, pcm: np.ndarray, cutoff: float, *, length: int, min_level: float | None = -60.0, offset: int = 0
 ) -> Windows:
-    """Windows of mid and side (`sound.mid_side`), one after the other in time.
+    """Cuts a pair into consecutive windows of mid and side (`sound.mid_side`).
 
     Args:
-        lossy: float32 `(time, 2)`.
-        pcm: the lossless side, int16 `(time, 2)`.
-        cutoff: Hz, of the lossless side.
-        length: samples a window.
-        min_level: dB of full scale that a window's rms must reach; the side of mono music does not. `None` keeps all.
-        offset: samples to leave out before the first window.
+        lossy: lossy side, float32 `(time, 2)`.
+        pcm: lossless side, int16 `(time, 2)`.
+        cutoff: frequency in Hz up to which the lossless side is a valid training target.
+        length: samples in a window.
+        min_level: lowest RMS of a lossless window, in dB relative to full scale. Quieter windows, such as the side of
+            mono music, are left out. `None` keeps all.
+        offset: samples to leave out before the first window, besides those that are always left out at both ends.
     """
     stereo = (lossy, pcm.astype(np.float32) / np.float32(32768.0))
     sides = [to_mid_side(audio, channel_pairs(2)) for audio in stereo]
     count = max(0, (len(pcm) - 2 * _ENDS - offset) // length)
     whole = slice(_ENDS + offset, _ENDS + offset + count * length)
-    # Mid and side of each window stand next to each other.
+    # The mid and the side of one window follow each other.
     lossy, lossless = (
         np.ascontiguousarray(side[whole].reshape(count, length, 2).transpose(0, 2, 1)).reshape(-1, length)
         for side in sides
@@ -216,12 +221,12 @@ def cut(
 
 @dataclasses.dataclass(frozen=True)
 class ExampleMaker:
-    """Makes windows of music that is varied, degraded and cut.
+    """Makes training windows: draws varied music, degrades it, and cuts it.
 
     Attributes:
         variations: draws the music.
-        length: samples a window.
-        min_level: dB of full scale that a window's rms must reach; `None` keeps all.
+        length: samples in a window.
+        min_level: lowest RMS of a lossless window, in dB relative to full scale; `None` keeps all.
     """
 
     variations: Variations
@@ -229,11 +234,11 @@ class ExampleMaker:
     min_level: float | None = -60.0
 
     def __call__(self, rng: np.random.Generator, folder: Path) -> list[tuple[np.ndarray, np.ndarray, float]]:
-        """Windows `(lossy, lossless, cutoff)` of one excerpt, in random order.
+        """Returns windows `(lossy, lossless, cutoff)` of one excerpt, in random order.
 
         Args:
-            rng: decides everything.
-            folder: for files on the way; one in memory.
+            rng: random generator for all decisions.
+            folder: folder for temporary files, preferably in memory.
         """
         pcm, cutoff = self.variations(rng)
         lossy, _ = degrade(pcm, rng, folder)

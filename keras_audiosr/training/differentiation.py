@@ -1,6 +1,6 @@
-"""What a training step needs from its backend: gradients, and one compiled function that updates variables.
+"""The two things that a training step needs from its backend: gradients, and compiled functions that update variables.
 
-This is the only file of the step that knows which backend runs. Everything else is `keras.ops` and `keras.Variable`.
+This is the only file of the training step that depends on the backend. The others use `keras.ops` and `keras.Variable`.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,10 +12,10 @@ from ..errors import UsageError
 
 
 def require_backend() -> str:
-    """`"tensorflow"` or `"jax"`, whichever Keras runs on.
+    """Returns Keras' backend, `"tensorflow"` or `"jax"`.
 
     Raises:
-        UsageError: Keras runs on another one.
+        UsageError: Keras runs on another backend.
     """
     backend = str(keras.backend.backend())
     if backend not in ("tensorflow", "jax"):
@@ -26,7 +26,7 @@ def require_backend() -> str:
 
 
 def ask_for_full_precision() -> None:
-    """Products of matrices in all bits of float32: the exact transform needs them, and accelerators take fewer."""
+    """Makes JAX multiply matrices in full float32, as the exact transform needs. By default accelerators use less."""
     if require_backend() == "jax":
         import jax
 
@@ -34,15 +34,15 @@ def ask_for_full_precision() -> None:
 
 
 def gradients(objective: Callable[[], tuple], trainable: Sequence, variables: Sequence) -> tuple[tuple, list]:
-    """What an objective returns, and the gradients of the first value of it.
+    """Calls an objective and computes the gradients of its first value.
 
     Args:
-        objective: function without arguments of the variables; returns a scalar, and tensors beside it.
-        trainable: the variables to differentiate by.
+        objective: function without arguments that returns a tuple: the scalar to differentiate, and other tensors.
+        trainable: variables with respect to which the scalar is differentiated.
         variables: all variables that the objective reads or changes.
 
     Returns:
-        What `objective` returned, and one gradient for each of `trainable`.
+        What `objective` returned, and a list with the gradient for each variable of `trainable`.
     """
     if require_backend() == "tensorflow":
         import tensorflow as tf
@@ -56,7 +56,7 @@ def gradients(objective: Callable[[], tuple], trainable: Sequence, variables: Se
     others = [variable for variable in variables if id(variable) not in positions]
 
     def pure(values: list, kept: list) -> tuple:
-        # A scope sees nothing of the one around it, so that it is given every value.
+        # A `StatelessScope` cannot see the values of the scope around it, so every value is passed to it.
         mapping = [*zip(trainable, values, strict=True), *zip(others, kept, strict=True)]
         with keras.StatelessScope(mapping, collect_losses=True) as scope:
             found = objective()
@@ -70,11 +70,11 @@ def gradients(objective: Callable[[], tuple], trainable: Sequence, variables: Se
 
 
 def compiled(function: Callable, variables: Sequence) -> Callable[..., Any]:
-    """A function of tensors that reads and assigns variables, as one graph.
+    """Compiles a function of tensors that reads and assigns variables.
 
     Args:
-        function: takes and returns tensors.
-        variables: all variables that it reads or changes; their number and shapes stay.
+        function: function that takes and returns tensors.
+        variables: all variables that it reads or changes. Their number and shapes must not change.
     """
     if require_backend() == "tensorflow":
         import tensorflow as tf
@@ -87,7 +87,7 @@ def compiled(function: Callable, variables: Sequence) -> Callable[..., Any]:
             found = function(*arguments)
         return found, [scope.get_current_value(variable) for variable in variables]
 
-    # Old and new values need not lie in memory at the same time.
+    # The old values are donated, so that old and new values need not be in memory at the same time.
     jitted = jax.jit(pure, donate_argnums=0)
 
     def call(*arguments: Any) -> Any:

@@ -1,8 +1,8 @@
-"""The second network of adversarial training: small discriminators over several STFTs, and what they ask of the first.
+"""Adversarial training: small discriminators over several STFTs, their own loss, and the losses for the network.
 
-Each looks at the complex spectrum of a piece of music from some frequency up, and says of each of its regions how much
-that looks like lossless music. What lies above an example's cutoff is zero for lossless and restored music alike, so
-that nearly lossless music is no example of silence there.
+Each discriminator sees the complex spectrum of a piece of music above a lowest frequency, and rates for each region of
+the spectrum how much it looks like lossless music. Above the cutoff of an example the spectrum is set to zero for
+lossless and restored music alike. Nearly lossless music therefore does not teach that its missing highs are correct.
 
 References:
     A. Défossez et al., "High Fidelity Neural Audio Compression" (EnCodec), TMLR 2023, section 3.4: discriminators over
@@ -19,11 +19,11 @@ from keras import ops
 from ..annotations import Shape, Tensor
 from ..errors import UsageError
 
-# Exponent that magnitudes are raised to, so that highs 60 dB below the bass are seen.
+# Exponent that compresses magnitudes, so that highs 60 dB below the bass still count.
 _COMPRESSION = 0.3
-# Power, relative to the example's own, below which a bin counts as silent.
+# Power, relative to that of the example, below which bins are hardly amplified by the compression.
 _FLOOR = 1e-7
-# Strides in time and frequency of the convolutions, each of which looks at 3 frames and 9 bins.
+# Strides of the convolutions in time and frequency. Each kernel covers 3 frames and 9 bins.
 _STRIDES = ((1, 2), (2, 2), (2, 2), (1, 1))
 
 
@@ -32,18 +32,18 @@ class SpectralDiscriminator(keras.layers.Layer):
     """One discriminator over one STFT.
 
     Args:
-        frame_length: samples a frame; hop is a quarter.
-        filters: of each convolution.
-        sample_rate: Hz.
-        lowest: Hz below which it does not look.
+        frame_length: frame length of the STFT in samples. The hop length is a quarter of it.
+        filters: number of filters of each convolution.
+        sample_rate: sample rate in Hz.
+        lowest: lowest frequency in Hz that the discriminator sees.
 
     Call arguments:
-        audio: `(batch, time, 1)`, of a level near one.
-        cutoff: `(batch,)`, Hz above which it does not look.
+        audio: `(batch, time, 1)`, scaled to an RMS near 1.
+        cutoff: `(batch,)`, frequency in Hz from which on the spectrum is set to zero.
 
     Returns:
-        The output of each convolution, `(batch, frames, bins, filters)`; of the last `(batch, frames, bins, 1)`: larger
-        the more it looks like lossless music.
+        A list of the outputs of the convolutions, `(batch, frames, bins, filters)`, and the judgement, `(batch, frames,
+        bins, 1)`, which is the larger, the more a region looks like lossless music.
     """
 
     def __init__(
@@ -68,9 +68,9 @@ class SpectralDiscriminator(keras.layers.Layer):
             shape = (*shape[:-1], self.filters)
 
     def _spectrum(self, audio: Any, cutoff: Any) -> Any:
-        """Compressed complex spectra `(batch, frames, bins, 2)`."""
+        """Returns compressed complex spectra `(batch, frames, bins, 2)`, with zeros above the cutoff."""
         parts = ops.stft(audio[..., 0], self.frame_length, self.frame_length // 4, self.frame_length, center=False)
-        # A Hann window adds up to half its length; half of that is a unit sine's peak.
+        # A Hann window of N samples sums to N/2, so a sine of amplitude 1 has a peak of N/4, which is scaled to 1.
         real, imag = (part[..., self._first :] * (4.0 / self.frame_length) for part in parts)
         size = ops.power(ops.square(real) + ops.square(imag) + _FLOOR, 0.5 * (_COMPRESSION - 1.0))
         frequencies = ops.arange(self._first, self.frame_length // 2 + 1, dtype="float32")
@@ -96,29 +96,31 @@ class SpectralDiscriminator(keras.layers.Layer):
         }
 
 
-# A layer each, made of a frame length, filters, a sample rate and a lowest frequency, and called as the first one is.
+# Layer classes. All take a frame length, filters, a sample rate and a lowest frequency, and are called in the same way.
 DISCRIMINATORS = {"spectral": SpectralDiscriminator}
 
 
 class Adversary:
-    """Discriminators, their optimizer, and the losses of both sides.
+    """Discriminators, their optimizer, and the losses of the discriminators and of the network.
 
     Args:
         kind: a key of `DISCRIMINATORS`.
-        frame_lengths: samples a frame, one discriminator each.
-        filters: of each convolution.
-        sample_rate: Hz.
-        lowest: Hz below which nobody looks.
-        weight: of the hinge loss in what the network is trained on.
-        feature_weight: of the distance of the discriminators' features.
-        learning_rate: of the discriminators, while the network's is what `network_rate` says; falls as that does.
-        network_rate: the network's first learning rate.
+        frame_lengths: frame lengths in samples, one for each discriminator.
+        filters: number of filters of each convolution.
+        sample_rate: sample rate in Hz.
+        lowest: lowest frequency in Hz that the discriminators see.
+        weight: weight of the hinge loss in the network's total loss.
+        feature_weight: weight of the feature matching loss in the network's total loss.
+        learning_rate: learning rate of the discriminators when the network's is `network_rate`. Both change in the same
+            proportion.
+        network_rate: highest learning rate of the network.
         clip_norm: largest norm of all gradients of the discriminators together.
-        examples: of a batch that are looked at, its first ones.
-        samples: of each of these that are looked at in a step, one piece of a window after the other.
+        examples: number of examples that the discriminators see, the first ones of each batch.
+        samples: number of samples of each example that they see in a step. Successive steps use successive pieces.
+        replicas: number of devices that train together. `clip_norm` is divided by it.
 
     Raises:
-        UsageError: no such kind.
+        UsageError: `kind` is unknown.
     """
 
     def __init__(
@@ -151,29 +153,29 @@ class Adversary:
         self.weight, self.feature_weight = weight, feature_weight
         self.rate = learning_rate / network_rate
         self._examples, self._samples = examples, samples
-        # As in UnivNet: a discriminator that remembers less follows the network sooner.
+        # The betas are those of UnivNet. With a shorter memory the discriminators follow the network sooner.
         self.optimizer = keras.optimizers.Adam(learning_rate, 0.5, 0.9, global_clipnorm=clip_norm / replicas)
         self.optimizer.build(self.weights)
 
     @property
     def weights(self) -> list:
-        """What its optimizer changes."""
+        """The weights of all discriminators, which the optimizer updates."""
         return [weight for discriminator in self.discriminators for weight in discriminator.trainable_variables]
 
     @property
     def variables(self) -> list:
-        """All that a run needs to go on."""
+        """All variables that a run needs to resume."""
         return [*self.weights, *self.optimizer.variables]
 
     def piece(self, audio: Any, step: Any) -> Any:
-        """What is looked at in a step: `(examples, samples, 1)` of a batch `(batch, time, 1)`."""
+        """Cuts out what the discriminators see in a step: `(examples, samples, 1)` of a batch `(batch, time, 1)`."""
         pieces = max(1, audio.shape[1] // self._samples)
         start = ops.cast(step, "int32") % pieces * self._samples
         size = (min(self._examples, audio.shape[0]), min(self._samples, audio.shape[1]), 1)
         return ops.slice(audio, (0, start, 0), size)
 
     def _judged(self, lossless: Any, restored: Any, cutoff: Any, step: Any) -> list[tuple[list, list]]:
-        """What each discriminator makes of both sides: its features and, last, its judgement."""
+        """Returns the outputs of each discriminator for lossless and for restored music. The last is the judgement."""
         lossless, restored = self.piece(lossless, step), self.piece(restored, step)
         level = ops.sqrt(ops.mean(ops.square(lossless), axis=(1, 2), keepdims=True) + 1e-10)
         both = ops.concatenate([lossless / level, restored / level], axis=0)
@@ -184,7 +186,7 @@ class Adversary:
         return [tuple(map(list, zip(*parts, strict=True))) for parts in halves]  # type: ignore[misc]
 
     def network_losses(self, lossless: Any, restored: Any, cutoff: Any, step: Any) -> tuple[Any, Any]:
-        """What the discriminators ask of the network: the hinge loss, and the distance of features."""
+        """Returns the two losses for the network: the hinge loss and the feature matching loss."""
         hinge, distance, count = 0.0, 0.0, 0
         for real, fake in self._judged(lossless, restored, cutoff, step):
             hinge = hinge - ops.mean(fake[-1])
@@ -195,7 +197,7 @@ class Adversary:
         return hinge / len(self.discriminators), distance / count
 
     def own_loss(self, lossless: Any, restored: Any, cutoff: Any, step: Any) -> Any:
-        """The hinge loss of the discriminators: real above one, restored below minus one."""
+        """Returns the discriminators' hinge loss: 0 if lossless music is rated above 1 and restored music below -1."""
         loss = 0.0
         for real, fake in self._judged(lossless, restored, cutoff, step):
             loss = loss + ops.mean(ops.relu(1.0 - real[-1])) + ops.mean(ops.relu(1.0 + fake[-1]))

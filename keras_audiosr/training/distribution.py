@@ -1,10 +1,10 @@
 """Training on several devices and machines at once: `tf.distribute` strategies under Keras 3.
 
-Keras 3 trains under `MirroredStrategy`, but its `fit` fails under `MultiWorkerMirroredStrategy`
-(keras-team/keras, issue 20585), and under both it clips the gradients of each replica before it adds them
-up, which is not what one device does with the whole batch. Here the loop is `training.loop.fit`, and every step that
-of one device: each replica takes its slice of the batch, gradients are averaged before they are clipped, and all
-replicas make the same step.
+Keras 3 trains under `MirroredStrategy`, but its `fit` fails under `MultiWorkerMirroredStrategy` (keras-team/keras,
+issue 20585). Under both it clips the gradients of each replica before it adds them up, which differs from what one
+device does with the whole batch. The package therefore uses its own loop (`training.loop.fit`), in which every step
+equals that of one device: each replica takes its slice of the batch, gradients are averaged before they are clipped,
+and all replicas make the same step.
 """
 
 import contextlib
@@ -38,13 +38,13 @@ STRATEGIES = ("mirrored", "multi_worker")
 
 
 def is_chief(name: str | None) -> bool:
-    """Whether this process keeps the run's folder; under `"multi_worker"` that is the first of the workers.
+    """Returns whether this process keeps the run's folder. Under `"multi_worker"` only the first worker does.
 
     Args:
         name: one of `STRATEGIES`, or `None`.
 
     Raises:
-        UsageError: another name, or no usable `TF_CONFIG`.
+        UsageError: `name` is unknown, or `TF_CONFIG` is missing or not valid.
     """
     if name not in (None, *STRATEGIES):
         raise UsageError(f"strategy must be one of {', '.join(STRATEGIES)}; received {name!r}; use one of these")
@@ -64,12 +64,14 @@ def is_chief(name: str | None) -> bool:
 
 
 def connect(name: str | None) -> tf.distribute.Strategy:
-    """Makes a strategy; under `"multi_worker"` waits for the other workers. To be called before any operation runs.
+    """Makes a strategy, and under `"multi_worker"` waits for the other workers.
+
+    This function must be called before any TensorFlow operation runs.
 
     Args:
-        name: `"mirrored"` for all GPUs of this machine (its CPUs, where there is none); `"multi_worker"` for the
-            machines that the environment variable `TF_CONFIG` lists, each running the same command; `None` for
-            TensorFlow's default, one device.
+        name: `"mirrored"` for all GPUs of this machine (its CPUs if it has none); `"multi_worker"` for the machines
+            that the environment variable `TF_CONFIG` lists, all of which run the same command; `None` for
+            TensorFlow's default, which is one device.
     """
     if name == "multi_worker":
         return tf.distribute.MultiWorkerMirroredStrategy()
@@ -81,9 +83,9 @@ def connect(name: str | None) -> tf.distribute.Strategy:
 
 @contextlib.contextmanager
 def own_folder(name: str | None, out: Path) -> Iterator[Path]:
-    """The folder that this worker writes to: the run's for the first worker, a throw-away copy of it for the others.
+    """Yields the folder that this worker writes to: the run's folder, or a temporary one with a copy of its state.
 
-    All workers save, as the strategy asks; one of them is kept.
+    The strategy requires that all workers save. Only what the first worker saves is kept.
     """
     if is_chief(name):
         yield out
@@ -97,45 +99,45 @@ def own_folder(name: str | None, out: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def lost_workers() -> Iterator[None]:
-    """Says in one line that another worker is gone, whichever of TensorFlow's errors that comes as.
+    """Turns TensorFlow's various errors about a lost worker into one error with a message of one line.
 
     Raises:
-        AudioSRError: for an error of a collective operation.
+        AudioSRError: a collective operation failed.
     """
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError,
             tf.errors.DeadlineExceededError) as error:  # fmt: skip
         raise AudioSRError(
-            f"all workers must stay; one is lost: {error.message.splitlines()[0]}; start every worker again with the"
-            " same command, the run resumes"
+            f"all workers must keep running; one is lost: {error.message.splitlines()[0]}; start every worker again"
+            " with the same command to resume the run"
         ) from error
 
 
 @lost_workers()
 def agree(strategy: tf.distribute.Strategy, epoch: int) -> None:
-    """Waits until all workers are here, and makes sure that they begin with the same epoch.
+    """Waits for all workers, and checks that they begin with the same epoch.
 
     Raises:
-        UsageError: they do not.
+        UsageError: the workers' epochs differ.
     """
     if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         epochs = strategy.gather(tf.constant([epoch], tf.int64), axis=0).numpy().tolist()
         if len(set(epochs)) > 1:
             raise UsageError(
-                f"all workers resume from one run's folder; theirs end at the epochs {epochs}; name a folder that"
-                " all of them share"
+                f"all workers must resume from the same folder; their folders are at the epochs {epochs}; name a folder"
+                " that all of them share"
             )
 
 
 def share(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset) -> tf.distribute.DistributedDataset:
-    """Deals every batch out to the replicas, in equal slices.
+    """Divides every batch into equal slices, one for each replica.
 
-    Every worker reads the whole dataset and keeps its own slices: the batches are those of one worker.
+    Every worker reads the whole dataset and keeps its own slices, so the batches are those of a single worker.
 
     Args:
-        strategy: of `connect`.
-        dataset: batches, all of one size that the number of replicas divides.
+        strategy: strategy that `connect` returned.
+        dataset: batches of one size, which must be a multiple of the number of replicas.
     """
     replicas = strategy.num_replicas_in_sync
 
@@ -153,11 +155,11 @@ def share(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset) -> tf.dist
 
 
 def take_turns(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset) -> Any:
-    """Gives whole batches to the replicas, for batches that are small enough and different on every worker.
+    """Gives whole batches to the replicas, for datasets that differ on every worker.
 
     Args:
-        strategy: of `connect`; with one device the dataset stays as it is.
-        dataset: batches of the size of a slice.
+        strategy: strategy that `connect` returned. With one replica the dataset is returned unchanged.
+        dataset: batches, each of the size of one replica's slice.
     """
     if strategy.num_replicas_in_sync == 1:
         return dataset
@@ -167,14 +169,15 @@ def take_turns(strategy: tf.distribute.Strategy, dataset: tf.data.Dataset) -> An
 class DistributedTrainer(Trainer):
     """A trainer whose steps run on all replicas of a strategy, each on its slice of the batch.
 
-    Gradients are averaged before they are clipped, so that all replicas make the same step, that of one device.
+    Gradients are averaged before they are clipped, so that all replicas make the same step as one device.
 
     Args:
-        strategy: of `connect`.
-        network: made in `strategy.scope()`, in which this is made, too.
-        loss: as `Trainer`.
-        optimizer: its clipping thresholds divided by the number of replicas (`optimizers.build_optimizer`).
-        **arguments: others of `Trainer`.
+        strategy: strategy that `connect` returned.
+        network: network that was made in `strategy.scope()`. The trainer must be made there, too.
+        loss: as in `Trainer`.
+        optimizer: optimizer whose clipping thresholds are divided by the number of replicas
+            (`optimizers.build_optimizer`).
+        **arguments: other keywords of `Trainer`.
     """
 
     def __init__(
@@ -185,7 +188,7 @@ class DistributedTrainer(Trainer):
 
     def _compiled(self, step: Callable[..., Any]) -> Callable[..., Any]:
         def train(*batch: Any) -> dict[str, Any]:
-            # The same on every replica.
+            # The values are the same on every replica, so those of the first one are returned.
             logs = self._strategy.run(step, args=batch)
             return {name: self._strategy.experimental_local_results(value)[0] for name, value in logs.items()}
 
@@ -193,14 +196,14 @@ class DistributedTrainer(Trainer):
 
     @staticmethod
     def _placed(batch: Any) -> Any:
-        """As they are: an iterator of `share` or `take_turns` gives each replica its own."""
+        """Returns the batch unchanged, because `share` and `take_turns` already place its parts on the replicas."""
         return batch
 
     @staticmethod
     def _mean(slopes: list, logs: dict[str, tf.Tensor]) -> tuple[list, dict[str, tf.Tensor]]:
         context = tf.distribute.get_replica_context()
         means = context.all_reduce(tf.distribute.ReduceOp.MEAN, [*slopes, *logs.values()])
-        # The optimizer clips what it is given and adds it up over the replicas. All give the same n-th part of the
-        # whole gradient, with an n-th of the clipping threshold: their sum is the whole gradient, clipped.
+        # On each replica the optimizer clips the gradient, and then it adds the results up. Each of the n replicas
+        # therefore passes 1/n of the mean gradient, clipped at 1/n of the threshold. The sum is the clipped mean.
         slopes = [slope / context.num_replicas_in_sync for slope in means[: len(slopes)]]
         return slopes, dict(zip(logs, means[len(slopes) :], strict=True))

@@ -13,27 +13,27 @@ from .degradations import cut, round_trip
 from .pool import Window
 from .sources import Batch
 
-# Seconds out of the middle of a track.
+# Seconds that are taken from the middle of a track.
 _SECONDS = 8.0
-# What tracks go through, how many tracks at most, and windows that each of them gives at most.
+# The codecs, the largest number of tracks, and the largest number of windows for each codec of a track.
 CODECS = ("mp3@32k", "mp3@64k", "mp3@128k", "mp3@V6", "aac@64k")
 _TRACKS, _WINDOWS_EACH = 24, 4
 
 
 def held_out_windows(collection: Collection, length: int, min_level: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Windows of the validation tracks as they are, in each of `CODECS`.
+    """Encodes the validation tracks, without variations, with each of `CODECS`, and cuts windows from them.
 
     Args:
-        collection: of music.
-        length: samples a window.
-        min_level: dB of full scale that a window's rms must reach; `None` keeps all.
+        collection: the collection of music.
+        length: samples in a window.
+        min_level: lowest RMS of a lossless window, in dB relative to full scale; `None` keeps all.
 
     Returns:
-        Windows `(count, 2, length)`, lossy and lossless, and cutoffs `(count,)` in Hz; neighbours are of different
-        tracks.
+        Windows `(count, 2, length)`, lossy and lossless, and cutoffs `(count,)` in Hz. Neighbouring windows are from
+        different tracks.
 
     Raises:
-        UsageError: there is none.
+        UsageError: there are no such windows.
     """
     tracks = collection.of("validation")
     tracks = tracks[:: max(1, len(tracks) // _TRACKS)][:_TRACKS]
@@ -50,22 +50,24 @@ def held_out_windows(collection: Collection, length: int, min_level: float | Non
                 parts.append(list(zip(made.lossy, made.lossless, made.cutoffs, strict=True))[:_WINDOWS_EACH])
     found = [part[turn] for turn in range(_WINDOWS_EACH) for part in parts if turn < len(part)]
     if not found:
-        raise UsageError("some album must be held out; the catalog has too few; add music of other albums")
+        raise UsageError(
+            "at least one album must be held out for validation; the catalog has too few; add music of other albums"
+        )
     windows = np.stack([np.stack((lossy, lossless)) for lossy, lossless, _ in found])
     return windows, np.array([cutoff for _, _, cutoff in found], np.float32)
 
 
 def held_out_batches(collection: Collection, data: WindowSettings, note: Path, most: int) -> list[Batch]:
-    """Held-out windows as full batches, at most `most`; made once, and kept in a file.
+    """Returns held-out windows in full batches. They are made once and kept in a file.
 
     Args:
-        collection: of music.
-        data: a preset's.
-        note: `.npz` file to keep them in.
-        most: batches.
+        collection: the collection of music.
+        data: window settings of a preset.
+        note: `.npz` file in which the windows are kept.
+        most: largest number of batches.
 
     Raises:
-        UsageError: they fill no batch.
+        UsageError: the windows do not fill a batch.
     """
     if not note.is_file():
         windows, cutoffs = held_out_windows(collection, data.window_length, data.min_level)

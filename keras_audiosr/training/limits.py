@@ -1,4 +1,4 @@
-"""The length of a run, in epochs or minutes, and the learning rate, which depends on the part that has passed."""
+"""The length of a run, in epochs or minutes, and the learning rate, which follows the share of the run that is over."""
 
 import dataclasses
 import math
@@ -7,18 +7,22 @@ import time
 from ..errors import UsageError
 from ..presets.settings import OptimizerSettings
 
-# The warm-up takes at most this part of a run.
+# Largest share of a run that the warm-up takes.
 _WARM_UP_SHARE = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """The length of a run. An epoch is a number of steps: after each the held-out windows are looked at.
+    """The length of a run. An epoch is a number of steps, followed by an evaluation on the held-out windows.
 
     Attributes:
-        steps_per_epoch: steps an epoch.
-        epochs: epochs in all, or `None` where time is what limits the run.
-        minutes: minutes in all, validation included, over all times that the run was resumed; or `None`.
+        steps_per_epoch: number of steps in an epoch.
+        epochs: number of epochs, or `None` if the run is limited by minutes.
+        minutes: length in minutes, or `None` if the run is limited by epochs. Validation and the time before a resume
+            count.
+
+    Raises:
+        UsageError: not exactly one of `epochs` and `minutes` is given, or a value is out of its range.
     """
 
     steps_per_epoch: int
@@ -27,27 +31,30 @@ class Limit:
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.minutes is None):
-            raise UsageError(f"a run is limited by epochs or by minutes; received {self}; give one of them")
+            raise UsageError(
+                f"a run is limited by epochs or by minutes; received epochs {self.epochs} and minutes {self.minutes};"
+                " give one of them"
+            )
         if min(self.steps_per_epoch, 1 if self.epochs is None else self.epochs) < 1:
             raise UsageError("epochs and steps_per_epoch must be at least 1; leave them out for the preset's")
         if self.minutes is not None and not 0.0 < self.minutes < math.inf:
             raise UsageError(f"minutes must be more than 0; received {self.minutes}; give a positive number")
 
     def share(self, step: int, seconds: float) -> float:
-        """How much of the run is over after some steps and seconds, 0 to 1."""
+        """Returns the share of the run, 0 to 1, that is over after this many steps and seconds."""
         done = seconds / (60.0 * self.minutes) if self.minutes else step / (self.steps_per_epoch * (self.epochs or 1))
         return min(1.0, done)
 
 
 class Clock:
-    """Seconds that a run has taken, those before it was interrupted included."""
+    """Counts the seconds that a run has taken, including those before an interruption."""
 
     def __init__(self) -> None:
         self._before = 0.0
         self._since: float | None = None
 
     def start(self) -> None:
-        """Time runs from now on."""
+        """Starts the clock."""
         self._since = time.monotonic()
 
     @property
@@ -62,15 +69,16 @@ class Clock:
 
 
 def learning_rate(settings: OptimizerSettings, step: int, share: float) -> float:
-    """The learning rate of a step: half a cosine from the first to the last, after a linear rise.
+    """Returns the learning rate of a step: half a cosine from the first to the last rate, after a linear warm-up.
 
-    The rise takes a preset's `warm_up_steps`, or a tenth of the run where that is shorter: a run of 100 steps would
-    otherwise end before it reached the rate that was asked for.
+    The warm-up takes the preset's `warm_up_steps`, or a tenth of the run if that is shorter. Otherwise a run of 100
+    steps could end before it reaches the requested rate.
 
     Args:
-        settings: a preset's: `learning_rate`, `final_learning_rate`, and `warm_up_steps`.
-        step: steps that were made before.
-        share: how much of the run is over, 0 to 1 (`Limit.share`).
+        settings: optimizer settings of a preset: `learning_rate`, `final_learning_rate`, and `warm_up_steps`, the
+            largest number of steps in which the rate rises linearly from almost zero.
+        step: number of steps that were made before.
+        share: share of the run that is over, 0 to 1 (`Limit.share`).
 
     Reference: I. Loshchilov, F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation 5,
     without restarts.

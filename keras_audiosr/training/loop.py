@@ -1,4 +1,4 @@
-"""The training loop: epochs of steps, an evaluation on held-out windows after each, and Keras callbacks."""
+"""The training loop: epochs of steps, an evaluation on held-out windows after each epoch, and Keras callbacks."""
 
 import itertools
 import math
@@ -15,22 +15,22 @@ from .limits import Clock, Limit, learning_rate
 from .sources import Batch, Source
 from .step import Trainer
 
-# Steps that may be on their way to the device before their losses are looked at.
+# Number of steps after which their losses are read. Reading them after every step would make the device wait.
 _STEPS_AHEAD = 20
 
 
 def _finite(logs: list[dict[str, Any]], first: int) -> list[dict[str, float]]:
-    """What steps returned, as numbers.
+    """Returns the logged values of some steps as floats. `first` is the number of the first step in the epoch.
 
     Raises:
-        AudioSRError: a loss is none.
+        AudioSRError: a value is not finite.
     """
     numbers = [{name: float(value) for name, value in entry.items()} for entry in logs]
     for step, entry in enumerate(numbers, first):
         if not all(map(math.isfinite, entry.values())):
             raise AudioSRError(
                 f"the loss must stay finite; it became {entry['loss']} at step {step} of this epoch; the last good"
-                " checkpoint is kept: lower learning_rate or clip_norm in the preset, and train into a new folder"
+                " checkpoint is kept; lower learning_rate or clip_norm in the preset, and train into a new folder"
             )
     return numbers
 
@@ -44,7 +44,7 @@ def _train_epoch(
     optimizer: OptimizerSettings,
     adversarial_from: float,
 ) -> tuple[dict[str, float], int, float]:
-    """Steps of one epoch; returns their mean values, the number of steps, and the last learning rate."""
+    """Makes the steps of one epoch. Returns their mean values, the number of steps, and the last learning rate."""
     found: list[dict[str, float]] = []
     waiting: list[dict[str, Any]] = []
     rate = math.nan
@@ -58,14 +58,14 @@ def _train_epoch(
             found += _finite(waiting, len(found))
             waiting = []
     found += _finite(waiting, len(found))
-    # Discriminators may have taken part in some of the steps only.
+    # Discriminators may have taken part in only some of the steps.
     names = dict.fromkeys(name for entry in found for name in entry)
     means = {name: float(np.mean([entry[name] for entry in found if name in entry])) for name in names}
     return means, len(found), rate
 
 
 def validate(trainer: Trainer, held_out: Iterable[Batch], metrics: Sequence[keras.metrics.Metric]) -> dict[str, float]:
-    """The mean loss and the metrics of held-out windows, their names beginning with `val_`."""
+    """Returns the mean loss and the metrics of held-out windows, under names that begin with `val_`."""
     losses: list[np.ndarray] = []
     for metric in metrics:
         metric.reset_state()
@@ -95,19 +95,19 @@ def fit(
 ) -> None:
     """Trains until the limit, or until a callback sets `stop_training` on the network.
 
-    Callbacks are called around the training and around each epoch; at the end of an epoch the network has the
-    averages of its weights.
+    Callbacks are called at the beginning and the end of the training and of each epoch. When they are called at the end
+    of an epoch, the network's weights are replaced by their running averages.
 
     Args:
-        trainer: what is trained.
-        source: of the windows.
-        held_out: batches to look at after each epoch, the same ones each time.
-        limit: how long.
-        optimizer: a preset's, for `limits.learning_rate`.
-        adversarial_from: share of the run, 0 to 1, from which on the trainer's discriminators take part.
-        callbacks: as `keras.Model.fit` takes them.
-        metrics: of the held-out windows.
-        clock: the seconds that the run has taken; a new one when `None`.
+        trainer: trainer with the network.
+        source: source of the training windows.
+        held_out: batches for the evaluation after each epoch; always the same.
+        limit: length of the run.
+        optimizer: optimizer settings of a preset, for `limits.learning_rate`.
+        adversarial_from: share of the run, 0 to 1, after which the trainer's discriminators take part.
+        callbacks: callbacks, as `keras.Model.fit` takes them. Only the four calls above are made.
+        metrics: metrics of the held-out windows.
+        clock: clock with the seconds that the run has taken; a new one when `None`.
         initial_epoch: the epoch to begin with.
         verbose: above 0, a line is printed after each epoch.
 

@@ -1,4 +1,4 @@
-"""Optimizers as presets describe them, and the adjustable gradient clipping of VDSR."""
+"""Builds the optimizers that presets describe, and implements the adjustable gradient clipping of VDSR."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,11 +14,11 @@ from ..presets.settings import OptimizerSettings
 class AdjustableClippingSGD(keras.optimizers.SGD):
     """SGD whose gradients are clipped to `[-theta / learning_rate, theta / learning_rate]`.
 
-    The largest step a weight can take is then `theta` whatever the learning
-    rate, which lets a very deep network start at a high one.
+    The largest change of a weight in one step is then `theta` (without momentum), whatever the learning rate is. A very
+    deep network can therefore start with a high learning rate.
 
     Args:
-        adjustable_clip: theta, the largest change of a weight in one plain step.
+        adjustable_clip: theta, the largest change of a weight in one step without momentum.
         learning_rate, momentum, **kwargs: as in `keras.optimizers.SGD`.
 
     Reference: J. Kim, J. K. Lee, K. M. Lee, "Accurate Image Super-Resolution Using Very Deep
@@ -51,12 +51,13 @@ class AdjustableClippingSGD(keras.optimizers.SGD):
 
 
 def build_optimizer(settings: OptimizerSettings, replicas: int = 1) -> keras.optimizers.Optimizer:
-    """Builds the optimizer of a preset; the learning rate of each step is set from outside (`training.limits`).
+    """Builds the optimizer of a preset. The trainer sets the learning rate of each step (`limits.learning_rate`).
 
     Args:
-        settings: a preset's: `name` (`"adam"` or `"sgd"`), `learning_rate`, and `clip_norm` (Adam: largest norm of all
-            gradients together) or `momentum` and `adjustable_clip` (SGD, as VDSR).
-        replicas: devices that train together (`distribution`): each clips its part of the gradient.
+        settings: optimizer settings of a preset: `name` (`"adam"` or `"sgd"`), `learning_rate`, and `clip_norm` (Adam:
+            largest norm of all gradients together) or `momentum` and `adjustable_clip` (SGD, as in VDSR).
+        replicas: number of devices that train together. The clipping thresholds are divided by it, because each device
+            clips its part of the gradient (`distribution`).
     """
     rate = float(settings.learning_rate)
     if settings.name == "adam":

@@ -1,4 +1,4 @@
-"""A pool of windows in shared memory: producers fill its slots again and again while trainers draw from them."""
+"""A pool of windows in shared memory. Producers fill its slots again and again while a trainer draws from them."""
 
 import dataclasses
 import shutil
@@ -12,46 +12,49 @@ from ..presets.settings import WindowSettings
 from ..processes.file_systems import require_space
 from .sources import Batch, ahead
 
-# `(lossy, lossless, cutoff)`: samples `(length,)` of one channel, and Hz.
+# `(lossy, lossless, cutoff)`: samples `(length,)` of one channel, twice, and a frequency in Hz.
 Window = tuple[np.ndarray, np.ndarray, float]
 
 
 @dataclasses.dataclass(frozen=True)
 class Pool:
-    """Slots that processes share, each with a window: lossy and lossless samples, and a cutoff.
+    """Slots that processes share. Each slot contains one window: lossy and lossless samples, and a cutoff.
 
-    A slot's version is odd while it is written: who reads one holds the version before against the one after.
+    Each slot has a version number, which is odd while the slot is written. A reader compares the version before and
+    after it reads.
 
     Attributes:
-        folder: where the arrays lie; one in memory, or on a disk that the processes' memory caches.
+        folder: folder of the arrays, in memory or on a disk.
     """
 
     folder: Path
 
     def prepare(self, slots: int, length: int) -> None:
-        """Makes the arrays, empty: `slots` windows of `length` samples; those of a run that was killed are kept.
+        """Makes empty arrays for `slots` windows of `length` samples, or keeps those that a killed run left.
 
         Raises:
-            AudioSRError: there is no room for them.
+            AudioSRError: there is no space for them.
         """
         if (self.folder / "versions.npy").is_file() and self.open()[0].shape == (slots, 2, length):
             return
         shutil.rmtree(self.folder, ignore_errors=True)
-        # A container has 64 MB of shared memory, and a process that writes more into it is killed.
-        require_space(self.folder, slots * 2 * length * 4, "free some; a container is given more with --shm-size 4g")
+        # By default a container has 64 MB of shared memory, and a process that writes more is killed.
+        require_space(
+            self.folder, slots * 2 * length * 4, "free some space; for a container, add --shm-size 4g to 'docker run'"
+        )
         self.folder.mkdir(parents=True, exist_ok=True)
         for name, dtype, shape in (
             ("windows", np.float32, (slots, 2, length)),
             ("cutoffs", np.float32, (slots,)),
-            ("versions", np.int64, (slots,)),  # last: it is what tells a whole pool
+            ("versions", np.int64, (slots,)),  # last, because this file shows that the pool is complete
         ):
             np.lib.format.open_memmap(self.folder / f"{name}.npy", "w+", dtype, shape)
 
     def open(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Windows `(slots, 2, length)`, lossy and lossless; cutoffs `(slots,)` in Hz; versions `(slots,)`.
+        """Opens windows `(slots, 2, length)`, lossy and lossless, cutoffs `(slots,)` in Hz, and versions `(slots,)`.
 
         Raises:
-            ArtifactError: no pool there, or a damaged one.
+            ArtifactError: the pool is missing or damaged.
         """
         try:
             windows, cutoffs, versions = (
@@ -66,16 +69,16 @@ class Pool:
         return windows, cutoffs, versions
 
     def filled(self) -> float:
-        """The share of slots that hold a window."""
+        """Returns the share of the slots, 0 to 1, that contain a window."""
         return float(np.mean(self.open()[2] > 1))
 
 
 def write(
     pool: tuple[np.ndarray, np.ndarray, np.ndarray], slot: int, lossy: np.ndarray, lossless: np.ndarray, cutoff: float
 ) -> None:
-    """Puts a window into a slot of an open pool; only one process writes a slot."""
+    """Writes a window into a slot of an open pool. Only one process may write to a slot."""
     windows, cutoffs, versions = pool
-    # The version is odd while a slot is written, also after a previous writer was killed while it wrote.
+    # The version becomes odd, even if a previous writer was killed while it wrote and left an odd version.
     versions[slot] += 1 + versions[slot] % 2
     windows[slot, 0], windows[slot, 1], cutoffs[slot] = lossy, lossless, cutoff
     versions[slot] += 1
@@ -84,7 +87,7 @@ def write(
 def draw(
     pool: tuple[np.ndarray, np.ndarray, np.ndarray], count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """`count` windows of random slots that hold one, `(count, 2, length)`, and their cutoffs `(count,)`."""
+    """Draws `count` windows from random filled slots. Returns them, `(count, 2, length)`, and their cutoffs in Hz."""
     windows, cutoffs, versions = pool
     batch, below = np.empty((count, *windows.shape[1:]), np.float32), np.empty(count, np.float32)
     filled = 0
@@ -99,7 +102,7 @@ def draw(
 
 
 def augment(batch: np.ndarray, data: WindowSettings, rng: np.random.Generator) -> np.ndarray:
-    """Windows `(count, 2, length)` as a preset's `data` varies them: gain, polarity, `lossless_share`."""
+    """Varies windows `(count, 2, length)` as a preset's `data` says: gain, polarity, `lossless_share`."""
     count = len(batch)
     low, high = data.gain or (0.0, 0.0)
     gain = 10.0 ** (rng.uniform(low, high, count) / 20.0)
@@ -111,14 +114,14 @@ def augment(batch: np.ndarray, data: WindowSettings, rng: np.random.Generator) -
 
 
 class PoolSource:
-    """Batches drawn from a pool. Which slots a step draws from follows from the seed and the step alone.
+    """Draws batches from a pool. The slots of a step are drawn at random by the seed and the step alone.
 
     Args:
-        pool: to draw from.
-        data: a preset's: `batch_size`, and how windows are varied (`augment`).
-        steps_per_epoch: batches an epoch.
-        seed: another one draws others.
-        check: called before each epoch; raises when nobody fills the pool any more.
+        pool: the pool.
+        data: window settings of a preset: `batch_size`, and how windows are varied (`augment`).
+        steps_per_epoch: number of batches in an epoch.
+        seed: seed of the draws.
+        check: function that is called before each epoch. It raises an error if the producers have ended.
     """
 
     def __init__(
@@ -136,7 +139,7 @@ class PoolSource:
         self._check = check
 
     def batch(self, step: int) -> Batch:
-        """The batch of a step, counted from the beginning of the run."""
+        """Returns the batch of a step. Steps are counted from the beginning of the run."""
         rng = np.random.default_rng((self._seed, step))
         windows, cutoffs = draw(self._pool, self._data.batch_size, rng)
         windows = augment(windows, self._data, rng)

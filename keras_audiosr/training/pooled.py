@@ -1,4 +1,4 @@
-"""Training on a pool: processes make windows of a collection of music while the network trains on them."""
+"""Prepares training on a pool: processes make windows from a collection of music while the network trains on them."""
 
 import contextlib
 import hashlib
@@ -15,24 +15,24 @@ from .producers import Producers
 
 # Share of the pool that is filled before training begins.
 _FIRST = 1 / 16
-# Where memory is a folder, under Linux.
+# The folder of shared memory under Linux.
 _MEMORY = Path("/dev/shm")
 
 
 def open_collection(path: Path, out: Path, sample_rate: int) -> Collection:
-    """The music of a catalog, or what was gathered from one before.
+    """Opens a collection of music, which is first gathered from a catalog if that has not been done.
 
     Args:
         path: a `catalog.jsonl`, which is gathered into `out` once; or a `collection.json`.
         out: folder in which the gathered collection is stored.
-        sample_rate: Hz of the network.
+        sample_rate: sample rate of the network in Hz.
 
     Raises:
-        UsageError: the music has another sample rate, or the catalog or collection is damaged.
-        AudioSRError: the disk has no room for a copy of the music.
+        UsageError: the network has another sample rate than the music, or the catalog or collection is damaged.
+        AudioSRError: the disk has no space for a copy of the music.
     """
     if sample_rate != RATE:
-        raise UsageError(f"a pool's music has {RATE} Hz; the preset has {sample_rate}; train it without --pool")
+        raise UsageError(f"a pool's music has {RATE} Hz; the preset has {sample_rate} Hz; train it without --pool")
     if path.name == "collection.json":
         return Collection.load(path.parent)
     return Collection.load(out) if (out / "collection.json").is_file() else Collection.gather(path, out)
@@ -42,19 +42,19 @@ def open_collection(path: Path, out: Path, sample_rate: int) -> Collection:
 def running_pool(
     collection: Collection, data: WindowSettings, out: Path, *, slots: int, producers: int, nice: int, seed: int
 ) -> Iterator[tuple[Pool, Producers]]:
-    """A pool that processes fill while the context lasts.
+    """Yields a pool and the processes that fill it while the context lasts.
 
-    Its arrays lie in memory, under a name that follows from the run's folder: a run that was killed finds its windows
-    again when it resumes. A run that ends leaves nothing.
+    The arrays of the pool lie in shared memory if possible, under a name that is derived from the run's folder. A run
+    that was killed therefore finds its windows again when it resumes. A run that ends without an error removes them.
 
     Args:
-        collection: of music.
-        data: a preset's.
+        collection: the collection of music.
+        data: window settings of a preset.
         out: the run's folder.
-        slots: windows in the pool.
-        producers: processes that make windows.
-        nice: how much these yield to the one that trains, 0 to 19.
-        seed: of what they make. Each time that a run is resumed they make other windows.
+        slots: number of windows in the pool.
+        producers: number of processes that make windows.
+        nice: niceness of these processes, 0 to 19; above 0 the training process has priority.
+        seed: seed of the windows. It is combined with the time, so a resumed run makes other windows.
     """
     name = hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:12]
     pool = Pool((_MEMORY if _MEMORY.is_dir() else out) / f"keras-audiosr-pool-{name}")

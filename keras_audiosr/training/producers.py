@@ -25,14 +25,14 @@ _MAKING = "making-"
 
 
 def _produce(maker: ExampleMaker, pool: Pool, own: range, seed: tuple[int, ...], nice: int, parent: int) -> None:
-    """Fills the slots `own`, round after round, until the process that trains is gone."""
+    """Fills the slots `own` again and again until the parent process, which trains, has ended."""
     os.nice(nice)
     rng = np.random.default_rng(seed)
     arrays = pool.open()
     position = 0
-    # Beside the pool: what is in memory needs no disk.
+    # Temporary files lie beside the pool, which is in memory if possible, and need no disk then.
     with tempfile.TemporaryDirectory(dir=pool.folder, prefix=_MAKING) as folder:
-        tempfile.tempdir = folder  # pydub's own files, too
+        tempfile.tempdir = folder  # for the temporary files of other packages, too
         while os.getppid() == parent:
             found = maker(rng, Path(folder))
             for index in rng.permutation(len(found)):
@@ -41,7 +41,7 @@ def _produce(maker: ExampleMaker, pool: Pool, own: range, seed: tuple[int, ...],
 
 
 def main() -> None:
-    """What a producer's process runs. Its arguments come as JSON, from the process that started it."""
+    """Runs in the process of a producer. The process that started it sends the arguments as JSON."""
     order = json.load(sys.stdin)
     variations = Variations(Collection.load(Path(order["collection"])), _SECONDS)
     maker = ExampleMaker(variations, order["window_length"], order["min_level"])
@@ -50,24 +50,24 @@ def main() -> None:
 
 
 class Producers:
-    """Processes that fill a pool, each a share of its slots; they end with the one that started them.
+    """Processes that fill a pool. Each fills its share of the slots, and ends when the process that started it ends.
 
-    They are fresh ones, which import what they need and no framework.
+    The processes are started fresh rather than forked, and import no deep learning framework.
 
     Args:
-        collection: of music.
-        data: a preset's: its `window_length` and `min_level` count.
-        pool: to fill.
-        count: processes.
-        seed: others make other windows. A run that is resumed gives another one.
-        nice: how much the processes yield to others, 0 to 19, as in `os.nice`.
+        collection: the collection of music.
+        data: window settings of a preset. Only `window_length` and `min_level` are used.
+        pool: the pool to fill.
+        count: number of processes.
+        seed: seed of the windows. A resumed run uses another seed.
+        nice: niceness of the processes, 0 to 19, as in `os.nice`.
     """
 
     def __init__(
         self, collection: Collection, data: WindowSettings, pool: Pool, count: int, seed: tuple[int, ...], nice: int
     ):
         slots = len(pool.open()[2])
-        for left in pool.folder.glob(f"{_MAKING}*"):  # of producers that were killed
+        for left in pool.folder.glob(f"{_MAKING}*"):  # left by producers that were killed
             shutil.rmtree(left, ignore_errors=True)
         package = Path(__file__).parents[1]
         code = f"from {package.name}.training.producers import main; main()"
@@ -90,21 +90,21 @@ class Producers:
                 json.dump(order, pipe)
 
     def check(self) -> None:
-        """Raises `AudioSRError` when one of them has ended."""
+        """Raises `AudioSRError` if one of the processes has ended."""
         if any(process.poll() is not None for process in self._processes):
             raise AudioSRError(
-                "the processes that make windows must stay; one has ended (its error stands above); start the command"
-                " again, the run resumes"
+                "the processes that make windows must keep running; one has ended (its error is printed above); start"
+                " the command again to resume the run"
             )
 
     def wait(self, pool: Pool, share: float) -> None:
-        """Waits until a share of the pool is filled, 0 to 1."""
+        """Waits until this share of the pool, 0 to 1, is filled. Raises `AudioSRError` as `check` does."""
         while pool.filled() < share:
             self.check()
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """Ends them."""
+        """Kills the processes."""
         for process in self._processes:
             process.kill()
             process.wait()

@@ -1,4 +1,4 @@
-"""A run in its folder. It trains until its limit, resumes from its last state, and keeps the best weights."""
+"""A training run in its folder. It trains until its limit, resumes from its last state, and keeps the best weights."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,24 +31,29 @@ def run(
     metrics: Sequence[keras.metrics.Metric] = (),
     verbose: int = 0,
 ) -> list[dict[str, Any]]:
-    """Trains in a folder, which holds `best.keras`, `history.json` and `state/`; goes on where a killed run stopped.
+    """Trains in a folder, which receives `best.keras`, `history.json` and `state/`, or resumes a run that was killed.
+
+    A run that has ended is not trained again.
 
     Args:
-        trainer: a new one.
-        source: of the windows.
-        held_out: batches to look at after each epoch; the weights with the lowest loss on them are kept,
-            or the latest once discriminators take part, which ask for something else than a low loss.
+        trainer: a new trainer.
+        source: source of the training windows.
+        held_out: batches for the evaluation after each epoch. The weights with the lowest loss on them are kept. Once
+            discriminators take part, the latest weights are kept, because their goal is not a low loss.
         out: the run's folder.
-        limit: how long.
-        optimizer: a preset's `training.optimizer`.
-        adversarial_from: share of the run, 0 to 1, from which on the trainer's discriminators take part.
-        patience: epochs without a better loss after which a run ends; `None` for no such end.
-        callbacks: more of them, called before the state is saved.
-        metrics: of the held-out windows.
+        limit: length of the run.
+        optimizer: optimizer settings of a preset.
+        adversarial_from: share of the run, 0 to 1, after which the trainer's discriminators take part.
+        patience: number of epochs without a lower loss after which the run ends early; `None` for no early end.
+        callbacks: additional callbacks. They are called before the state is saved.
+        metrics: metrics of the held-out windows.
         verbose: above 0, a line is printed after each epoch.
 
     Returns:
-        The history: one dict an epoch.
+        The history: one dict for each epoch.
+
+    Raises:
+        AudioSRError: a loss is not finite, or the saved state is damaged.
     """
     history = read_history(out)
     if history is not None:

@@ -1,4 +1,4 @@
-"""The two kinds of run of a preset: on pairs made beforehand, and on a pool that is filled during training."""
+"""The two kinds of training run: on pairs that were made before, and on a pool that is filled during training."""
 
 import dataclasses
 import functools
@@ -15,24 +15,24 @@ from ..processes.partial_files import write_json
 from .limits import Limit
 from .sources import Batch, Source
 
-# Clips that TensorBoard plays after every epoch.
+# Number of clips that TensorBoard shows after every epoch.
 _NUM_CLIPS = 4
-# Bytes of the windows in a pool, and how much the processes that fill it yield to the one that trains.
+# Size of a pool in bytes, and niceness of the processes that fill it, so that the training process has priority.
 _POOL_BYTES = 2**31
 _NICE = 10
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What is trained, how long, and where to.
+    """A training run before it begins.
 
     Attributes:
-        preset: what to train.
-        recipe: its settings.
-        limit: how long.
+        preset: the preset as JSON, for the file `preset.json` of the run.
+        recipe: the same preset as checked settings.
+        limit: length of the run.
         out: the run's folder.
-        seed: of the first weights, the windows and their order.
-        weights: to begin with; new ones when `None`.
+        seed: seed of the initial weights, the windows and their order.
+        weights: weights that the network begins with; random ones when `None`.
         verbose: above 0, a line is printed after each epoch.
     """
 
@@ -46,11 +46,11 @@ class Job:
 
 
 def train_on_pool(job: Job, music: Path) -> list[dict[str, Any]]:
-    """Trains on windows of a catalog of music, which processes make meanwhile; returns the history.
+    """Trains on windows that processes make during training from a catalog of music. Returns the history.
 
     Args:
         job: the run.
-        music: as `pooled.open_collection` takes it.
+        music: catalog or collection, as `pooled.open_collection` takes it.
     """
     from .held_out import held_out_batches
     from .pool import PoolSource
@@ -66,7 +66,7 @@ def train_on_pool(job: Job, music: Path) -> list[dict[str, Any]]:
         "seed": job.seed,
     }
     with running_pool(collection, data, job.out, **filling) as (pool, making):
-        # Keras is imported only now: it takes seconds, in which windows are made.
+        # Keras is imported only now. This takes seconds, in which the processes already make windows.
         from .build import build_trainer
 
         trainer = build_trainer(job.recipe, job.seed, job.weights)
@@ -77,11 +77,11 @@ def train_on_pool(job: Job, music: Path) -> list[dict[str, Any]]:
 def train_on_pairs(
     job: Job, manifest: Path, strategy_name: str | None, data_service: str | None, windows: Path | None
 ) -> list[dict[str, Any]]:
-    """Trains on the pairs of a manifest, or on the windows that were cut from them; returns the history.
+    """Trains on the pairs of a manifest, or on windows that were cut from them. Returns the history.
 
     Args:
         job: the run.
-        manifest: of the pairs.
+        manifest: path of the pair manifest.
         strategy_name: as `distribution.connect` takes it.
         data_service, windows: as `streams.training_source` takes them.
     """
@@ -94,13 +94,13 @@ def train_on_pairs(
     from .streams import held_out_batches, training_source
 
     batch_size = job.recipe.data.batch_size
-    # The same weights on every run: no kernel may add up in the order its threads finish.
+    # Every run must give the same weights, so no kernel may add numbers in the order in which its threads finish.
     tf.config.experimental.enable_op_determinism()
     strategy = distribution.connect(strategy_name)
     replicas = strategy.num_replicas_in_sync
     if batch_size % replicas:
         raise UsageError(
-            f"a batch is dealt out in equal slices; {batch_size} windows do not part into {replicas}; change"
+            f"a batch must divide into equal slices; {batch_size} windows do not divide into {replicas} slices; change"
             " batch_size in the preset"
         )
     with strategy.scope():
@@ -109,8 +109,8 @@ def train_on_pairs(
     held_out = held_out_batches(job.recipe, manifest, job.seed)
     if not held_out:
         raise UsageError(
-            f"the validation split must fill a batch of {batch_size} windows; {manifest}'s pairs do not; add albums,"
-            " or lower batch_size in the preset"
+            f"the validation split must fill a batch of {batch_size} windows; the pairs of {manifest} do not; add"
+            " albums, or lower batch_size in the preset"
         )
     source = training_source(
         job.recipe, job.limit.steps_per_epoch, manifest, job.seed, strategy, job.out, data_service, windows
@@ -131,7 +131,7 @@ def _train(job: Job, trainer: Any, source: Source, held_out: list[Batch], folder
 
     write_json(folder / "preset.json", job.preset)
     callbacks: list[Any] = [History(folder / "history.csv")]
-    if importlib.util.find_spec("tensorflow"):  # a machine that trains under JAX may have none
+    if importlib.util.find_spec("tensorflow"):  # it may be missing where JAX is used
         lossy, lossless = (np.concatenate([batch[side] for batch in held_out])[:_NUM_CLIPS] for side in (0, 1))
         tensorboard = folder / "tensorboard"
         callbacks.append(ScalarSummaries(tensorboard))

@@ -1,4 +1,4 @@
-"""Where the windows of a run come from: what all sources have in common."""
+"""Sources of training windows: their common interface, and helpers for all of them."""
 
 import itertools
 import queue
@@ -6,24 +6,24 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
-# Lossy and lossless windows `(batch, time, 1)`, and for each the frequency `(batch,)` in Hz above which its lossless
-# side is no example.
+# Lossy and lossless windows `(batch, time, 1)`, and for each the frequency `(batch,)` in Hz up to which its lossless
+# side is a valid training target.
 Batch = tuple[Any, Any, Any]
 
-# Batches that are made ahead.
+# Number of batches that are prepared in advance.
 _AHEAD = 4
 
 
 class Source(Protocol):
-    """Where windows come from."""
+    """A source of training windows."""
 
     def epoch(self, number: int) -> Iterator[Batch]:
-        """The batches of an epoch, as many as it has steps at least; the same ones whatever was read before."""
+        """Returns at least as many batches as an epoch has steps. They do not depend on what was read before."""
         ...
 
 
 def ahead(batches: Iterator[Batch], size: int = _AHEAD) -> Iterator[Batch]:
-    """The same batches, made in a thread before they are asked for."""
+    """Yields the same batches. A thread prepares up to `size` of them in advance."""
     ready: queue.Queue = queue.Queue(size)
     over = threading.Event()
 
@@ -41,7 +41,7 @@ def ahead(batches: Iterator[Batch], size: int = _AHEAD) -> Iterator[Batch]:
                 if over.is_set():
                     return
             put((None, StopIteration()))
-        except Exception as error:  # for the thread that waits
+        except Exception as error:  # it is raised in the thread that waits
             put((None, error))
 
     threading.Thread(target=work, daemon=True).start()
@@ -58,12 +58,12 @@ def ahead(batches: Iterator[Batch], size: int = _AHEAD) -> Iterator[Batch]:
 
 
 class Epochs:
-    """A source of endless streams, of which each can begin with any epoch.
+    """A source that reads endless streams, which can begin with any epoch.
 
     Args:
-        stream: the batches from an epoch on, without end.
-        steps_per_epoch: batches an epoch.
-        anew: begin a stream for every epoch, rather than read one on: for streams that depend on where they began.
+        stream: function that returns the endless batches from an epoch on.
+        steps_per_epoch: number of batches in an epoch.
+        anew: whether a new stream begins with every epoch. Streams whose batches depend on where they began need this.
     """
 
     def __init__(self, stream: Callable[[int], Iterator[Batch]], steps_per_epoch: int, *, anew: bool = False):

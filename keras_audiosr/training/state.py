@@ -1,4 +1,4 @@
-"""The state from which a killed run resumes: every variable of its trainer, and the state of its loop."""
+"""The state from which a killed run resumes: every variable of its trainer, and the state of its training loop."""
 
 import json
 import zipfile
@@ -15,17 +15,17 @@ from .step import Trainer
 
 
 def save_variables(trainer: Trainer, path: Path) -> None:
-    """Writes the variables of a trainer to an `.npz` file, and waits until it is on the disk."""
+    """Writes the variables of a trainer to an `.npz` file, and waits until the file is on the disk."""
     arrays = {f"{index:05d}": variable.numpy() for index, variable in enumerate(trainer.variables)}
     np.savez(path, **arrays)
     sync(path)
 
 
 def load_variables(trainer: Trainer, path: Path) -> None:
-    """Reads them back, bit for bit.
+    """Restores the variables of a trainer from an `.npz` file, bit for bit.
 
     Raises:
-        OSError, ValueError, KeyError: the file is missing, damaged, or of another network.
+        OSError, ValueError, KeyError: the file is missing or damaged, or belongs to another network.
     """
     variables = trainer.variables
     try:
@@ -43,17 +43,17 @@ def load_variables(trainer: Trainer, path: Path) -> None:
 
 
 class Resume(keras.callbacks.Callback):
-    """Saves everything a run needs to go on, at the start of every epoch.
+    """Saves everything that a run needs to resume, at the start of every epoch.
 
-    That is the variables of the trainer (the weights of all its networks, its optimizers, the averages), the epoch,
-    what stateful objects remember, and the history so far. By then all that the epoch before did is on disk, so a run
-    killed at any moment repeats at most one epoch, and with the same batches it ends with the weights of a run that
-    was never killed.
+    The state consists of the variables of the trainer (the weights of all its networks, its optimizers, the running
+    averages), the epoch, some attributes of stateful objects, and the history so far. All other files of the previous
+    epoch are on the disk by then. A killed run therefore repeats at most one epoch. If its batches are the same, it
+    ends with the weights of a run that was never killed.
 
     Args:
-        folder: where the state lies.
-        trainer: what is trained.
-        stateful: objects with plain numbers to remember, and the names of these attributes.
+        folder: folder of the state.
+        trainer: trainer whose variables are saved.
+        stateful: objects, and for each the names of its attributes to save. These attributes are plain numbers.
     """
 
     def __init__(self, folder: Path, trainer: Trainer, stateful: dict[Any, tuple[str, ...]]):
@@ -66,14 +66,14 @@ class Resume(keras.callbacks.Callback):
 
     @property
     def index(self) -> Path:
-        """The file that names the current state; written last."""
+        """The file that names the current state. It is written last."""
         return self.folder / "state.json"
 
     def load(self) -> int:
-        """Puts the saved state into the trainer; returns the epoch to start with.
+        """Restores the saved state, if there is one. Returns the epoch to start with.
 
         Raises:
-            AudioSRError: a state is there, and damaged.
+            AudioSRError: the saved state is damaged.
         """
         if not self.index.is_file():
             return 0
@@ -84,13 +84,13 @@ class Resume(keras.callbacks.Callback):
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             reason = on_one_line(error)
             raise AudioSRError(
-                f"a run resumes from a whole state; {self.folder}: {type(error).__name__} {reason}; remove that folder"
-                " to begin again"
+                f"a run must resume from a complete state; {self.folder}: {type(error).__name__} {reason}; remove that"
+                " folder to begin again"
             ) from error
         return epoch
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        # Only now: Keras' callbacks forget everything when training begins.
+        # The attributes are restored only now, because Keras' callbacks reset them when training begins.
         for position, (holder, names) in enumerate(self.stateful.items()):
             for name in names:
                 if str(position) in self._remembered:

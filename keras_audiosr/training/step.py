@@ -1,4 +1,4 @@
-"""One step of training, the same under TensorFlow and under JAX."""
+"""One training step, which is the same under TensorFlow and JAX."""
 
 import contextlib
 import functools
@@ -16,11 +16,11 @@ from .sources import Batch
 
 
 def per_example(loss: Any) -> Callable[[Any, Any, Any], Any]:
-    """A loss as a function of `(lossless, restored, cutoff)` with one value an example.
+    """Turns a loss into a function of `(lossless, restored, cutoff)` that returns one value for each example.
 
     Args:
-        loss: a `keras.losses.Loss`, or a function. Either takes `y_true` and `y_pred`, and `cutoff` where it can keep
-            to what lies below that.
+        loss: a `keras.losses.Loss`, or a function. It takes `y_true` and `y_pred`, and also `cutoff` if it can ignore
+            frequencies above the cutoff.
     """
     function = loss.call if isinstance(loss, keras.losses.Loss) else loss
     if "cutoff" in inspect.signature(function).parameters:
@@ -29,17 +29,18 @@ def per_example(loss: Any) -> Callable[[Any, Any, Any], Any]:
 
 
 class Trainer:
-    """A network, its optimizer, and the running average of its weights: what one step changes.
+    """Trains a network step by step: holds the network, its optimizer, and the running average of its weights.
 
     Args:
-        network: `lossy (batch, time, 1)` -> `restored (batch, time, 1)`.
-        loss: as `per_example` takes it.
-        optimizer: of the network's weights. It clips; its learning rate is a plain number, which `train` sets.
-        momentum: share of the old average that is kept in each step, 0 to 1. Step `n` keeps `(1 + n) / (10 + n)` at
-            most, so that the average of a short run does not hold the weights that it began with.
-        adversary: discriminators, which take part in the steps that ask for them.
-        reduce: takes and returns gradients, and what is logged, before the optimizer has them: where there are
-            replicas, theirs become those of the whole batch.
+        network: model `lossy (batch, time, 1)` -> `restored (batch, time, 1)`.
+        loss: loss as `per_example` takes it.
+        optimizer: optimizer of the network's weights, which also clips the gradients. Its learning rate is a plain
+            number, which `train` sets.
+        momentum: share of the old average that is kept in each step, 0 to 1. Step `n` keeps at most
+            `(1 + n) / (10 + n)`, so that the average of a short run hardly contains the initial weights.
+        adversary: discriminators, which take part in a step if `train` is called with `adversarial=True`.
+        reduce: function that takes and returns the gradients and the logged values before the optimizer receives them.
+            With several replicas it averages these over the replicas.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Trainer:
 
     @property
     def variables(self) -> list:
-        """All that a run needs to go on, in an order that stays."""
+        """All variables that a run needs to resume, always in the same order."""
         second = [] if self.adversary is None else self.adversary.variables
         return [*self.network.variables, *self.optimizer.variables, *self.averages, *second]
 
@@ -83,7 +84,7 @@ class Trainer:
         return self._loss(lossless, restored, cutoff), restored
 
     def step(self, lossy: Any, lossless: Any, cutoff: Any, adversarial: bool = False) -> dict[str, Any]:
-        """One step on a batch, before it is compiled: what `tf.distribute` runs on each replica."""
+        """Makes one step on a batch. `train` calls it compiled, and `tf.distribute` runs it on each replica."""
         adversary = self.adversary if adversarial else None
         steps = self.optimizer.iterations
 
@@ -107,7 +108,7 @@ class Trainer:
         return logs
 
     def _teach(self, adversary: Adversary, lossless: Any, restored: Any, cutoff: Any) -> dict[str, Any]:
-        """The discriminators' step, on what the network made of the batch."""
+        """Trains the discriminators for one step on the lossless and the restored batch."""
 
         def objective() -> tuple:
             loss = adversary.own_loss(lossless, restored, cutoff, self.optimizer.iterations)
@@ -129,16 +130,17 @@ class Trainer:
         return self._examples_loss(lossy, lossless, cutoff, training=False)
 
     def train(self, batch: Batch, learning_rate: float, adversarial: bool = False) -> dict[str, Any]:
-        """One step.
+        """Makes one compiled training step.
 
         Args:
-            batch: of a source.
-            learning_rate: of the network's optimizer; the discriminators' follows it.
-            adversarial: whether the discriminators take part, and learn.
+            batch: batch of a source.
+            learning_rate: learning rate of the network's optimizer. That of the discriminators is proportional to it.
+            adversarial: whether the discriminators take part and are trained.
 
         Returns:
-            Scalar tensors, of the weights before the step: `loss`, without what discriminators ask for; and, where they
-            take part, `adversarial` and `features`, what they ask of the network, and `discriminator`, their own loss.
+            Scalar tensors, which are computed with the weights before the step. `loss` does not include the
+            discriminators. If they take part, `adversarial` is their hinge loss for the network, `features` the feature
+            matching loss, and `discriminator` their own loss.
         """
         self.optimizer.learning_rate = learning_rate
         if self.adversary is not None:
@@ -150,12 +152,12 @@ class Trainer:
         return [_tensor(part) for part in batch]
 
     def test(self, batch: Batch) -> tuple[Any, Any]:
-        """The loss of each example `(batch,)`, and what the network makes of them."""
+        """Returns the loss of each example, `(batch,)`, and the restored batch, `(batch, time, 1)`."""
         return self._test(*map(_tensor, batch))
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """While it lasts, the network has the averages of its weights for weights."""
+        """Replaces the network's weights by their running averages while the context lasts."""
         weights = self.network.trainable_variables
         raw = [_array(weight) for weight in weights]
         for weight, average in zip(weights, self.averages, strict=True):
@@ -172,5 +174,5 @@ def _tensor(values: Any) -> Any:
 
 
 def _array(variable: Any) -> np.ndarray:
-    """A copy: what a backend returns may be the variable's own memory."""
+    """Returns a copy, because the array that a backend returns may be the memory of the variable."""
     return np.array(variable.numpy())

@@ -1,4 +1,4 @@
-"""Sources that are `tf.data`: a manifest's pairs, and shards of windows, read here or by a tf.data service."""
+"""Sources of windows from `tf.data`: the pairs of a manifest, or shards, read here or by a tf.data service."""
 
 import dataclasses
 import functools
@@ -18,12 +18,12 @@ from .sources import Batch, Epochs
 
 
 def with_cutoff(stream: tf.data.Dataset, sample_rate: int) -> tf.data.Dataset:
-    """Batches `(lossy, lossless, cutoff)` of batches `(lossy, lossless)`: music whose cutoff nobody noted has none."""
+    """Adds a cutoff to batches `(lossy, lossless)`: half the sample rate, because no lower one is recorded for them."""
     return stream.map(lambda lossy, lossless: (lossy, lossless, tf.fill([tf.shape(lossy)[0]], sample_rate / 2)))
 
 
 def held_out_batches(recipe: Preset, manifest: Path, seed: int) -> list[Batch]:
-    """Full batches of the validation split's windows, at most a preset's `validation_steps`."""
+    """Returns full batches from the validation split, at most the preset's `validation_steps`."""
     rate = recipe.sample_rate
     reading = ReadSettings(split="validation", sample_rate=rate, seed=seed)
     found = build_dataset(manifest, recipe.data.as_cut(), reading, drop_remainder=True)
@@ -42,20 +42,20 @@ def training_source(
     data_service: str | None,
     folder: Any,
 ) -> Epochs:
-    """The source of a preset's training windows: the pairs of a manifest, or shards, read here or by a tf.data service.
+    """Returns the source of training windows: the pairs of a manifest, or shards, read here or by a tf.data service.
 
     Args:
-        recipe: the preset's settings.
-        steps_per_epoch: batches an epoch.
-        manifest: of the pairs.
-        seed: of order and augmentation.
-        strategy: of `distribution.connect`.
-        out: the run's folder, by whose name workers of one run find one another.
-        data_service: the dispatcher of a tf.data service, or `None`.
-        folder: shards that `window` wrote, or `None` to decode the pairs.
+        recipe: settings of the preset.
+        steps_per_epoch: number of batches in an epoch.
+        manifest: path of the pair manifest.
+        seed: seed of the order of the windows and their augmentation.
+        strategy: strategy that `distribution.connect` returned.
+        out: the run's folder. A tf.data service recognizes the workers of one run by its path.
+        data_service: address of the dispatcher of a tf.data service, or `None`.
+        folder: folder of the shards that `window` wrote, or `None` to decode the pairs.
 
     Raises:
-        ManifestError: the shards are not those of this manifest and preset.
+        ManifestError: the shards do not fit this manifest and preset.
     """
     data, rate, replicas = recipe.data, recipe.sample_rate, strategy.num_replicas_in_sync
     reading = ReadSettings(split="train", sample_rate=rate, seed=seed)
@@ -66,7 +66,7 @@ def training_source(
 
     def served(epoch: int, service: str) -> tf.data.Dataset:
         slices = dataclasses.replace(data, batch_size=data.batch_size // replicas)
-        # The workers of one run share what the service prepares.
+        # The workers of one run name the same job, so that they share what the service prepares.
         job = f"{out.absolute()} from epoch {epoch}"
         where = (service, folder, manifest)
         stream = build_served_stream(*where, slices, rate, job=job, seed=seed, initial_epoch=epoch)
@@ -82,7 +82,7 @@ def training_source(
     if data_service is not None:
         return Epochs(_begun(strategy, functools.partial(served, service=data_service)), steps_per_epoch)
     check_windows(folder, manifest, data, rate)
-    # Each epoch draws anew: what it holds follows from the seed and its number alone.
+    # Each epoch begins a new stream, so that the seed and its number alone decide what it contains.
     return Epochs(_begun(strategy, shards), steps_per_epoch, anew=True)
 
 
