@@ -27,11 +27,12 @@ def _finite(logs: list[dict[str, Any]], first: int) -> list[dict[str, float]]:
     """
     numbers = [{name: float(value) for name, value in entry.items()} for entry in logs]
     for step, entry in enumerate(numbers, first):
-        if not all(map(math.isfinite, entry.values())):
-            raise AudioSRError(
-                f"the loss must stay finite; it became {entry['loss']} at step {step} of this epoch; the last good"
-                " checkpoint is kept; lower learning_rate or clip_norm in the preset, and train into a new folder"
-            )
+        for name, value in entry.items():
+            if not math.isfinite(value):
+                raise AudioSRError(
+                    f"each loss must stay finite; {name!r} became {value} at step {step} of this epoch; the last good"
+                    " checkpoint is kept; lower learning_rate or clip_norm in the preset, and train into a new folder"
+                )
     return numbers
 
 
