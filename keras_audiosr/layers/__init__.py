@@ -1,4 +1,4 @@
-"""Keras 3 layers, written only with `keras.ops`. All are registered, serializable and convertible to plain TFLite ops."""
+"""Keras 3 layers, written only with `keras.ops`: registered, serializable, and convertible to plain TFLite ops."""
 
 from .bands import (
     BandEmbedding,

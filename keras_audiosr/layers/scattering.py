@@ -30,8 +30,8 @@ class Scattering(keras.layers.Layer):
     """Computes first-order and second-order scattering coefficients of a waveform, as means over time.
 
     The first order, `mean |x * psi_1|`, measures the level around each frequency. The second order,
-    `mean ||x * psi_1| * psi_2|`, measures how strongly and how fast the envelope at that frequency fluctuates. The layer
-    has no trainable weights.
+    `mean ||x * psi_1| * psi_2|`, measures how strongly and how fast the envelope at that frequency fluctuates. The
+    layer has no trainable weights.
 
     Args:
         num_octaves: number of octaves below the Nyquist frequency.
