@@ -131,8 +131,8 @@ class TrainingSettings:
         epochs: number of epochs of a run that is not limited by minutes.
         steps_per_epoch: number of training steps between two evaluations on held-out windows.
         validation_steps: largest number of batches of held-out windows per evaluation.
-        patience: number of epochs without a lower validation loss after which a run ends. It has no effect if the run is
-            limited by minutes or has discriminators.
+        patience: number of epochs without a lower validation loss after which a run ends. It has no effect if the run
+            is limited by minutes or has discriminators.
         optimizer, loss, adversarial: the optimizer, the terms of the loss, and the discriminators (`None` for none).
         dtype_policy: name of Keras' dtype policy.
 
