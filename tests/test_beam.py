@@ -121,7 +121,7 @@ def test_the_command_line_hands_beam_its_options(tmp_path, shelf, capsys):
 
 
 def test_options_without_beam_are_refused(tmp_path, shelf, monkeypatch):
-    with pytest.raises(UsageError, match="take runner 'beam'"):
+    with pytest.raises(UsageError, match="use 'beam'"):
         rip(shelf, tmp_path / "out", beam_options="--runner=FlinkRunner")
     with pytest.raises(UsageError, match="'spark'"):
         encode(tmp_path / "tracks.jsonl", tmp_path / "out", ["mp3@64k"], runner="spark")

@@ -129,7 +129,7 @@ def test_errors_are_one_line(player, model, tmp_path):
         ([player], "usage: "),
         ([player, model / "none.tflite", 1, 1, 1, 1], "its folder has stream_1024.tflite"),
         ([player, tmp_path / "none.tflite", 1, 1, 1, 1], "make one with 'keras-audiosr export"),
-        ([player, model / "model.tflite", 1, 1, 1, 1], "no step"),
+        ([player, model / "model.tflite", 1, 1, 1, 1], "must be a step"),
         ([player, model / STEP, 1, 1, 1, 9], "CHANNELS"),
         ([player, "--gain", 0, model / STEP, 1, 1, 1, 1], "GAIN must be"),
         ([player, "--mp3", tmp_path / "none.mp3", model / STEP, 1, 1, 1, 1], "--mp3 needs a file"),

@@ -130,10 +130,10 @@ def test_what_is_no_song_is_left_out(tmp_path):
         return decode(Track.of_song(song(name=str(tmp_path / "a.ogg"))))[2]
 
     music = lowpassed(15000.0, 21.0)
-    assert reason(music[: 10 * RATE]) == "10 s, 2 channel(s): no song"
-    assert reason(music[:, 0]) == "21 s, 1 channel(s): no song"
-    assert reason(music, 32000) == "32000 Hz"
-    assert reason(lowpassed(9000.0, 21.0)) == "whole up to 10000 Hz only"
+    assert reason(music[: 10 * RATE]) == "it has 10 s and 2 channel(s), so it is not a song"
+    assert reason(music[:, 0]) == "it has 21 s and 1 channel(s), so it is not a song"
+    assert reason(music, 32000) == "its sample rate of 32000 Hz is too low"
+    assert reason(lowpassed(9000.0, 21.0)) == "it is complete only up to 10000 Hz"
     assert reason(music) == ""
 
 
@@ -203,7 +203,7 @@ def test_a_package_gives_the_songs_it_may(tmp_path, inside):
     }
     assert taken["free.ogg"].path == f"{folder}!{inside}/free.ogg" if inside else f"{folder}/free.ogg"
     assert not list((tmp_path / "unpacked").rglob("readme.txt"))
-    with pytest.raises(ValueError, match="its copyright file changed: it lacks 'Ed Player'"):
+    with pytest.raises(ValueError, match="the copyright file has changed: it lacks 'Ed Player'"):
         list(songs(Package("thing-music", folder, inside, proof=("Ed Player",)), deb, tmp_path / "again"))
 
 
@@ -214,4 +214,4 @@ def test_the_attribution_names_each_work_once():
     assert "- A: Ada (CC-BY-3.0), thing-music" in text.splitlines()
     assert "1.0 hours" in text
     assert text.count("- B: Ada") == 1
-    assert text.index("- B: Ada") > text.index("Measured on, never trained on")
+    assert text.index("- B: Ada") > text.index("Used for measuring, not for training")

@@ -30,7 +30,7 @@ def test_two_thousand_damaged_files(tmp_path, capsys):
 
 
 def test_a_fault_is_found(tmp_path, monkeypatch):
-    """A rule that is broken is noticed: here, that a cut WAV is told."""
+    """A broken rule is noticed: here, the rule that a truncated WAV file gives a warning."""
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     from fuzzing.cases import Broken, Cases, make_seeds
 
@@ -47,8 +47,8 @@ def test_a_fault_is_found(tmp_path, monkeypatch):
     )
     folder = tmp_path / "case"
     folder.mkdir()
-    assert cases.run(number, folder) == "told"
+    assert cases.run(number, folder) == "warned"
     (folder / "out.flac").unlink()
     monkeypatch.setattr(scan, "scan_iff", lambda path: [])
-    with pytest.raises(Broken, match="half of the music lost"):
+    with pytest.raises(Broken, match="half of the music is lost"):
         cases.run(number, folder)

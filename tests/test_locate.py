@@ -204,7 +204,7 @@ def test_weights_that_were_left_out_are_said(load, tmp_path, monkeypatch):
         load(LIVE)
     said = str(caught.value)
     assert "they were left out of" in said
-    assert f"the run that '{LIVE}' was exported from, or a preset that has them, such as '{DEFAULT_PRESET}'" in said
+    assert f"the run that '{LIVE}' was exported from, or a preset with weights, such as '{DEFAULT_PRESET}'" in said
     assert not list(tmp_path.iterdir())
 
 

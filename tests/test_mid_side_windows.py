@@ -8,7 +8,10 @@ from test_pipeline import collect
 from keras_audiosr.datasets import Pair, build_dataset, write_manifest
 from keras_audiosr.datasets.decode import decode_mid_side, decode_pair
 from keras_audiosr.files import headers
+from keras_audiosr.measures.pairs import Worker
+from keras_audiosr.presets.facts import ModelFacts
 from keras_audiosr.processes.ffmpeg import run_ffmpeg
+from keras_audiosr.runners.base import Runner
 from keras_audiosr.sound.framing import OverlapSave
 from keras_audiosr.sound.mid_side import layout_pairs
 
@@ -137,3 +140,25 @@ def test_surround_is_paired_as_a_runtime_pairs_it(tmp_path, make_music, layout, 
         heard.clear()
         OverlapSave(predict, LENGTH, 0, channels, pairs=layout_pairs(channels, layout)).push(audio)
         np.testing.assert_array_equal(np.stack(heard, axis=1).reshape(-1, LENGTH), found)
+
+
+class Recorder(Runner):
+    """A model that changes nothing, and keeps the windows that it was given."""
+
+    def __init__(self):
+        super().__init__(ModelFacts("recorder", RATE, LENGTH, 0, 1))
+        self.heard = []
+
+    def predict(self, windows: np.ndarray) -> np.ndarray:
+        self.heard.append(windows[..., 0])
+        return windows
+
+
+def test_evaluate_pairs_surround_by_the_layout_of_the_lossy_file(tmp_path, make_music):
+    """In quad the rear channels are a pair; in 4.0, which has as many channels, they are not."""
+    pair = write_pair(tmp_path, make_music(0.1, channels=4), make_music(0.1, channels=4, seed=1), "quad")
+    runner = Recorder()
+    Worker(tmp_path, None, {}, None, visqol=False, runner=runner).signals(pair)
+    expected = decode_mid_side(pair, tmp_path)[1]
+    found = np.stack(runner.heard, axis=1).reshape(4, -1)
+    np.testing.assert_array_equal(found[:, : 4 * LENGTH], expected[:, : 4 * LENGTH])

@@ -37,6 +37,14 @@ def test_learning_rate_falls_along_a_cosine():
     np.testing.assert_allclose(rising, 1e-3 * np.array([0.25, 0.5, 0.75, 1.0, 1.0, 1.0]))
 
 
+def test_the_warm_up_of_a_short_run_takes_a_tenth_of_it():
+    settings = dataclasses.replace(ADAM, warm_up_steps=200)
+    rates = np.array([learning_rate(settings, step, step / 50) for step in range(50)])
+    without = np.array([learning_rate(ADAM, step, step / 50) for step in range(50)])
+    np.testing.assert_allclose(rates[:6] / without[:6], [1 / 200, 0.2, 0.4, 0.6, 0.8, 1.0])
+    np.testing.assert_array_equal(rates[5:], without[5:])
+
+
 def test_unknown_optimizer_is_refused():
     with pytest.raises(UsageError, match="adam"):
         dataclasses.replace(ADAM, name="lion")

@@ -147,7 +147,7 @@ def test_what_another_run_made_meanwhile_is_not_replaced(tmp_path, monkeypatch, 
         monkeypatch.setattr(os, "link", lambda *names: (_ for _ in ()).throw(PermissionError("no links here")))
     target = tmp_path / "a.txt"
     with (
-        pytest.raises(OutputExistsError, match="made meanwhile"),
+        pytest.raises(OutputExistsError, match="another run made"),
         partial_files.atomic_output(target, replace=False) as partial,
     ):
         partial.write_text("late")

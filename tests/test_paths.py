@@ -204,7 +204,7 @@ def test_a_read_only_target(song, tmp_path, read_only, capsys):
     (tmp_path / "a.mp3").write_bytes(song)
     assert restore(tmp_path / "a.mp3", "-o", read_only / "a.flac") == 1
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "the output must be writable" in error and "rights" in error
+    assert error.count("\n") == 1 and "the output must be writable" in error and "permissions" in error
 
 
 def run(*arguments, **options) -> subprocess.CompletedProcess:

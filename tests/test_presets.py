@@ -85,6 +85,10 @@ ADAM = {"name": "adam", "learning_rate": 1e-3, "final_learning_rate": 1e-5, "ema
         ({"training.loss": []}, "training needs a loss"),
         ({"training.optimizer": {"name": "adam"}}, "training.optimizer needs 'learning_rate'"),
         ({"training.optimizer": ADAM}, "optimizer 'adam' needs 'clip_norm'"),
+        (
+            {"training.optimizer": ADAM | {"learning_rate": 0, "clip_norm": 1}},
+            "learning_rate must be more than 0; received 0",
+        ),
         ({"training.optimizer": ADAM | {"name": "lion"}}, "optimizer must be 'adam' or 'sgd'; received 'lion'"),
         ({"training.adversarial": {"start": 0.5}}, "training.adversarial needs 'weight', 'feature_weight'"),
         ({"export.window_length": -1}, "window_length must be at least 1"),

@@ -143,7 +143,7 @@ def test_what_is_no_use_is_found():
     assert "a wall at 16" in fault(np.fft.irfft(spectrum, axis=0))
     assert fault(0 * noise) == "silent"
     assert fault(20 * noise) == "clips"
-    assert fault(np.full_like(noise, np.nan)) == "not finite"
+    assert fault(np.full_like(noise, np.nan)) == "a sample is not finite"
     assert "16-19 kHz" in fault(noise), "white noise is brighter than any music"
 
 

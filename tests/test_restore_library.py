@@ -255,4 +255,4 @@ def test_a_cut_lossless_file_is_told_too(tmp_path, make_music, capsys):
     code, said = run(tmp_path / "a.flac", capsys=capsys)
     assert code == 0 and "declares 4.0 s and holds 2.0 s" in said.out
     code, said = run(tmp_path / "a.flac", "--strict", capsys=capsys)
-    assert code == 1 and "with --strict only whole files are restored" in said.err
+    assert code == 1 and "with --strict only complete files are restored" in said.err

@@ -176,6 +176,15 @@ def test_names_in_a_folder_apart_and_in_one_that_holds_inputs(music, tmp_path):
     assert plan_library([f"{music}/*/*.mp3"], inside, ".mp3").songs == first
 
 
+def test_a_library_with_all_its_music_in_the_output_folder_says_so(tmp_path):
+    (tmp_path / "music" / "album").mkdir(parents=True)
+    (tmp_path / "music" / "album" / "a.mp3").write_bytes(b"x")
+    plan = plan_library([tmp_path / "music"], tmp_path / "music" / "album", ".flac", recursive=True)
+    assert plan.songs == []
+    ((_, error),) = plan.problems
+    assert f"has none outside the output folder, {tmp_path}/music/album; choose another" in str(error)
+
+
 def test_quiet_and_verbose(music, tmp_path, capsys):
     (music / "album" / "b.mp3").write_text("no music")
     code, said = run(capsys, music, "-r", "-o", tmp_path / "quiet", "-q")

@@ -320,7 +320,7 @@ def test_an_image_of_ones_own_is_in_every_file_of_the_bundle(tmp_path, capsys):
     texts = [path.read_text() for path in (tmp_path / "b").rglob("*.y*ml")]
     assert sum(text.count(f"image: {image}\n") for text in texts) == 5
     assert sum(text.count("image: ") for text in texts) == 5
-    assert f"`{image}`, as `--image` said." in (tmp_path / "b" / "README.md").read_text()
+    assert f"`{image}`, which was set with `--image`." in (tmp_path / "b" / "README.md").read_text()
     assert cli.main([*arguments, "--image", image]) == 2  # configurations are the operator's
     assert "only a new bundle takes an image" in capsys.readouterr().err
     arguments[2] = str(tmp_path / "c")

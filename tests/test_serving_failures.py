@@ -184,7 +184,7 @@ def test_answers_that_do_not_fit_are_refused(scripted, monkeypatch):
     with pytest.raises(ServerError, match="no 16-bit samples"):
         ServingClient(url, ServerOptions(pcm16=True)).predict(windows)
     monkeypatch.setattr(Scripted, "describe", lambda self: predict_pb2.PredictResponse())
-    with pytest.raises(ServerError, match="'describe' tells too little"):
+    with pytest.raises(ServerError, match="'describe' lacks an entry"):
         ServingRunner(url)
 
 

@@ -61,7 +61,7 @@ def test_names_that_are_not_served(server, scheme, model, code, fix, capsys, tmp
 def test_a_port_that_nobody_answers_is_told_soon(tmp_path):
     for url in ("grpc://127.0.0.1:9/tiny", "http://127.0.0.1:9/tiny"):
         started = time.monotonic()
-        with pytest.raises(ServerError, match="check that it runs") as caught:
+        with pytest.raises(ServerError, match="check that the server runs") as caught:
             ServingRunner(url, ServerOptions(deadline=1.0))
         assert caught.value.code == "UNAVAILABLE"
         assert time.monotonic() - started < 3
@@ -108,7 +108,7 @@ def test_a_request_too_large_is_told_before_it_is_sent(server):
     windows = np.zeros((1, WINDOW, 1), np.float32)
     for scheme in SCHEMES:
         client = ServingClient(server.url(scheme), ServerOptions(max_message=8000))
-        with client, pytest.raises(ServerError, match="a window does not fit a message of 8000 bytes"):
+        with client, pytest.raises(ServerError, match="a window does not fit into a message of 8000 bytes"):
             client.predict(windows)
 
 

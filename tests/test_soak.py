@@ -22,7 +22,7 @@ def test_streaming_stays_flat_and_exact(tmp_path, capsys):
     assert (about["model"], about["runner"], len(lines) > 3) == ("tiny", "LiteRTRunner", True)
     assert lines[-1]["worst_difference"] <= 1e-5
     assert lines[-1]["process_mib"] - lines[1]["process_mib"] < 16
-    with pytest.raises(SystemExit, match="not replaced"):
+    with pytest.raises(SystemExit, match="is not replaced"):
         SOAK["stream"](tmp_path, minutes=0.05, speed=0, block=1024, model=tiny_export(), interval=0.3)
     # A run that is under way: the last line is not whole yet.
     with (tmp_path / "stream.jsonl").open("a") as log:

@@ -77,7 +77,7 @@ def test_a_row_that_fails_is_named_and_the_others_are_measured(tmp_path):
     done = run_study(tmp_path, "--smoke", "--only", good, bad)
     assert done.returncode == 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith(f"{bad} failed; ") and last.endswith("log.txt") and "preset" in last
+    assert last.startswith(f"{bad} failed: ") and last.endswith("log.txt") and "preset" in last
     results = json.loads((tmp_path / "study" / "results.json").read_text())
     assert [row["name"] for row in results] == [good]
 

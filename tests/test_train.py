@@ -130,7 +130,7 @@ def test_a_run_begins_with_the_weights_of_another(unbroken, manifest, preset, tm
             np.testing.assert_allclose(variable.numpy(), before, atol=1e-6)
     with pytest.raises(UsageError, match="initial_weights"):
         train(preset, manifest, tmp_path / "run", **few)
-    with pytest.raises(UsageError, match="learning rate must be more than 0"):
+    with pytest.raises(UsageError, match="learning_rate must be more than 0; received 0.0"):
         train(preset, manifest, tmp_path / "other", learning_rate=0.0)
     still["model"]["config"]["filters"] = 12
     path.write_text(json.dumps(still), "utf-8")

@@ -197,12 +197,12 @@ def test_a_damaged_history_of_a_run_is_one_line(text, manifest, preset, tmp_path
     (run / "history.json").write_text(text)
     assert cli.main(["export", str(run), str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "history.json must hold its epochs" in error
+    assert error.count("\n") == 1 and "history.json must contain its epochs" in error
     (run / "history.json").unlink()
     (run / "run.json").write_text(text)
     assert cli.main(["export", str(run), str(tmp_path / "out")]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "run.json must hold its arguments" in error
+    assert error.count("\n") == 1 and "run.json must contain its arguments" in error
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"split": "train"}', '{"split": "train", "seconds": "long"}'])
@@ -221,4 +221,4 @@ def test_a_damaged_record_of_a_run_is_one_line(text, manifest, preset, tmp_path,
     (run / "run.json").write_text(text)
     assert cli.main(["train", str(preset), str(manifest), "-o", str(run)]) == 2
     error = capsys.readouterr().err
-    assert error.count("\n") == 1 and "run.json must hold its arguments" in error
+    assert error.count("\n") == 1 and "run.json must contain its arguments" in error

@@ -88,7 +88,7 @@ def test_damaged_files_are_one_line(exported, song, capsys, name, how):
         path.write_bytes(flipped)
     else:
         path.write_bytes(content[: len(content) // 2 if how == "truncated" else 0])
-    says = "needed whole" if how == "missing" else "SHA-256"
+    says = "must be complete" if how == "missing" else "SHA-256"
     if (how, name) == ("missing", "1/saved_model.pb"):
         says = "a model is an exported folder, a SavedModel"
     if name == "model.weights.h5":  # for load_model, which restores nothing by itself

@@ -1,9 +1,9 @@
-"""All measures of the bundled models, or of others, on one set of pairs: a JSON file each, and the tables.
+"""Evaluates the bundled models, or others, on one set of pairs, and writes JSON files and tables.
 
-python tools/baseline.py PAIRS OUT [--model MODEL ...] [--codec CODEC ...] [--limit HZ] [--visqol] [--zimtohrli]
+    python tools/baseline.py PAIRS OUT [--model MODEL] [--codec CODEC] [--limit HZ] [--visqol] [--zimtohrli]
 
-PAIRS is a pairs.jsonl; tools/corpus.py makes one of a folder of clips. OUT receives MODEL.json, with the figures of
-every file, summary.md, with one short table for each model, and baseline.md, with all tables.
+PAIRS is a pairs.jsonl, which tools/corpus.py makes from a folder of clips. OUT receives MODEL.json with the figures of
+every file for each model, summary.md with one short table for each model, and baseline.md with all tables.
 """
 
 import argparse
@@ -12,7 +12,7 @@ from pathlib import Path
 from keras_audiosr import evaluate
 
 BUNDLED = Path(__file__).parents[1] / "exported_models"
-# Rows of the short table: measure, words, digits, and whether the unprocessed files have a row of it too.
+# Rows of the short table: measure, title, decimals, and whether the unprocessed files have a row too.
 SUMMARY = (
     ("visqol", "ViSQOL", 2, True),
     ("zimtohrli", "Zimtohrli", 2, True),
@@ -28,7 +28,7 @@ SUMMARY = (
 
 
 def summary(rows: list[dict]) -> str:
-    """The means of a table, one column for each codec."""
+    """Returns the short table with the means of all files, with one column for each codec."""
     signals = {signal: [row for row in rows if row["signal"] == signal] for signal in ("unprocessed", "restored")}
     codecs = [row["codec"] for row in signals["restored"]]
     lines = [f"| | {' | '.join(codecs)} |", "|---|" + "---:|" * len(codecs)]
@@ -49,12 +49,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pairs", help="pairs.jsonl")
     parser.add_argument("out", type=Path, help="folder that receives MODEL.json, summary.md and baseline.md")
-    parser.add_argument("--model", action="append", help="what evaluate takes; default: every bundled model")
-    parser.add_argument("--codec", action="append", help="such as mp3@64k; may be repeated; default: all")
-    parser.add_argument("--limit", type=float, help="Hz up to which the lossless sides are lossless")
-    parser.add_argument("--visqol", action="store_true")
-    parser.add_argument("--zimtohrli", action="store_true")
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--model", action="append", help="model as for evaluate; repeatable (default: all bundled)")
+    parser.add_argument("--codec", action="append", help="such as mp3@64k; repeatable (default: all)")
+    parser.add_argument("--limit", type=float, help="frequency in Hz up to which the lossless files are complete")
+    parser.add_argument("--visqol", action="store_true", help="measure ViSQOL too")
+    parser.add_argument("--zimtohrli", action="store_true", help="measure Zimtohrli too")
+    parser.add_argument("--jobs", type=int, default=1, help="number of parallel processes (default 1)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     sections, summaries, definitions = [], [], []

@@ -1,11 +1,11 @@
-"""Pairs of 2,000 samples a second: the whole pipeline against decoding alone.
+"""Measures how many pairs of 2,000 samples per second the whole pipeline delivers, compared with decoding alone.
 
     python tools/benchmark_datasets.py MANIFEST [--decoder soundfile] [--codec mp3@64k] [--repetitions 5]
 
-Both read the same files with the same decoder and as many at a time, in turns in one
-process; medians are printed as a Markdown table. The pipeline shuffles, changes gain
-and polarity and batches. Wall-clock figures suffer from whatever else the machine
-does; processor time hardly does, so both ratios are given.
+Both read the same files with the same decoder and the same number of files in parallel. They take turns in one
+process, and the medians are printed as a Markdown table. The pipeline also shuffles, changes gain and polarity, and
+batches. Other programs on the machine affect wall-clock time, but hardly affect processor time, so both ratios are
+printed.
 """
 
 import argparse
@@ -32,7 +32,7 @@ BATCH_SIZE = 32
 
 
 def decode_alone(plan) -> tf.data.Dataset:
-    """Decodes every pair and keeps only how many samples it had."""
+    """Returns a dataset that decodes every pair and yields only the number of its samples."""
 
     def load(index: np.ndarray) -> np.ndarray:
         lossless, _ = decode_pair(plan.pairs[int(index)], plan.folder, plan.decoder)
@@ -43,7 +43,7 @@ def decode_alone(plan) -> tf.data.Dataset:
 
 
 def measure(run) -> tuple[float, float]:
-    """Pairs a second, and microseconds of processor time a pair."""
+    """Calls `run()`, which returns a number of pairs; returns pairs per second and CPU microseconds per pair."""
     wall, processor = time.perf_counter(), sum(os.times()[:4])
     pairs = run()
     return pairs / (time.perf_counter() - wall), 1e6 * (sum(os.times()[:4]) - processor) / pairs
@@ -70,7 +70,7 @@ def main() -> int:
         "decoding alone": lambda: sum(int(size) for size in alone) / WINDOW_LENGTH,
         "whole pipeline": lambda: sum(lossy.shape[0] for lossy, _ in pipeline),
     }
-    # The first pass fills the page cache and TensorFlow's own caches; it is not counted.
+    # The first pass only fills the page cache and TensorFlow's own caches, so it is not counted.
     figures = {name: [] for name in runs}
     for repetition in range(args.repetitions + 1):
         for name, run in runs.items():
@@ -81,11 +81,11 @@ def main() -> int:
     hours = sum(pair.duration * pair.channels for pair in plan.pairs) / 3600
     print(
         f"{plan.total_windows} pairs of {WINDOW_LENGTH} samples from {len(plan.pairs)} files ({hours:.2f}"
-        f" channel-hours), decoder {plan.decoder}, {_PARALLEL_FILES} files at a time, medians of {args.repetitions};"
+        f" channel-hours), decoder {plan.decoder}, {_PARALLEL_FILES} files in parallel, medians of {args.repetitions};"
         f" {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()},"
         f" TensorFlow {tf.__version__}, load {os.getloadavg()[0]:.1f}\n"
     )
-    print("| | pairs/s | lowest and highest | processor time a pair, us |\n|---|---|---|---|")
+    print("| | pairs/s | lowest and highest | processor time per pair (us) |\n|---|---|---|---|")
     medians = {}
     for name, found in figures.items():
         rates, costs = zip(*found, strict=True)

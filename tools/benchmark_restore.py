@@ -1,15 +1,17 @@
-"""How fast restoring is: the network alone on one LiteRT thread, and the command from start to end.
+"""Times the network alone on one LiteRT thread, and the whole commands `restore` and `--help`.
 
-    python tools/benchmark_restore.py [--repetitions N] [--beside MODEL ...]
+    python tools/benchmark_restore.py [--repetitions N] [--beside MODEL ...] [--checkout FOLDER]
 
-Medians of several repetitions, on the bundled clip repeated to length; the machine and its load are printed with them.
-`--beside` times the networks of other models too, such as an older release: what a shared machine gives differs from
-day to day, what it gives one after the other does not.
+Every value is the median of several repetitions on the bundled clip, which is repeated to the length that is needed.
+The machine and its load are printed with the table. `--beside` times the networks of other models too, such as those of
+an earlier release. `--checkout` times the commands of an earlier version, in turn with those of this one. Ratios within
+one run can be compared. The speed of a shared machine differs from day to day.
 """
 
 import argparse
 import os
 import platform
+import resource
 import statistics
 import subprocess
 import sys
@@ -23,12 +25,13 @@ from keras_audiosr.files.audio_files import read, write
 from keras_audiosr.processes.ffmpeg import run_ffmpeg
 from keras_audiosr.runners import load_runner
 
-CLIP = Path(__file__).parents[1] / "tests" / "data" / "loop_tabla.flac"
+ROOT = Path(__file__).parents[1]
+CLIP = ROOT / "tests" / "data" / "loop_tabla.flac"
 DURATIONS = (10, 180)
 
 
 def median_seconds(call, repetitions: int) -> float:
-    """Median wall-clock seconds of `call()`, after one that warms up."""
+    """Median wall-clock seconds of `call()`, after one call that warms up."""
     call()
     found = []
     for _ in range(repetitions):
@@ -38,10 +41,35 @@ def median_seconds(call, repetitions: int) -> float:
     return statistics.median(found)
 
 
+def time_commands(arguments: list[str], checkouts: list[Path], repetitions: int) -> list[tuple[float, float]]:
+    """Times one command of several checkouts in turn, so that each of them sees the same machine.
+
+    Args:
+        arguments: those of `keras-audiosr`.
+        checkouts: folders that contain `keras_audiosr`.
+        repetitions: how often each checkout runs, after once to warm up.
+
+    Returns:
+        For each checkout the median of the wall-clock seconds, and of the CPU seconds, of the whole process.
+    """
+    found: list[list[tuple[float, float]]] = [[] for _ in checkouts]
+    for _ in range(repetitions + 1):
+        for seconds, checkout in zip(found, checkouts, strict=True):
+            before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "keras_audiosr", *arguments],
+                check=True, capture_output=True, cwd=checkout,
+            )  # fmt: skip
+            wall, after = time.perf_counter() - started, resource.getrusage(resource.RUSAGE_CHILDREN)
+            seconds.append((wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime))
+    return [tuple(statistics.median(values) for values in zip(*seconds[1:], strict=True)) for seconds in found]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--beside", metavar="MODEL", nargs="+", default=[], help="exported models or presets")
+    parser.add_argument("--checkout", metavar="FOLDER", type=Path, help="a checkout of an earlier version")
     args = parser.parse_args()
     repetitions = args.repetitions
     clip, sample_rate = read(CLIP)
@@ -56,22 +84,18 @@ def main() -> None:
         rows.append((f"network{of}, mono, one thread", runner.window_length / runner.sample_rate, seconds))
         rows.append(("the same, without the overlap", useful, seconds))
 
-    command = [sys.executable, "-m", "keras_audiosr"]
+    checkouts = [ROOT] if args.checkout is None else [ROOT, args.checkout.resolve()]
+    commands = []
     with tempfile.TemporaryDirectory() as folder:
         for duration in DURATIONS:
             song = Path(folder) / f"{duration}.mp3"
             long = Path(folder) / "long.flac"
             write(long, np.resize(clip, (duration * sample_rate, clip.shape[1])), sample_rate)
             run_ffmpeg("-y", "-i", str(long), "-b:a", "64k", str(song))
-
-            def restore(song=song):
-                arguments = ["restore", str(song), "-o", f"{folder}/out.flac", "--overwrite"]
-                subprocess.run([*command, *arguments], check=True, capture_output=True)
-
-            rows.append((f"`restore`, {duration} s stereo MP3", duration, median_seconds(restore, repetitions)))
-        help_seconds = median_seconds(
-            lambda: subprocess.run([*command, "--help"], check=True, capture_output=True), repetitions
-        )
+            arguments = ["restore", str(song), "-o", f"{folder}/out.flac", "--overwrite"]
+            times = time_commands(arguments, checkouts, repetitions)
+            commands.append((f"`restore`, {duration} s stereo MP3", duration, times))
+    commands.append(("`--help`", None, time_commands(["--help"], checkouts, repetitions)))
 
     print(
         f"Medians of {repetitions}; {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()},"
@@ -80,7 +104,15 @@ def main() -> None:
     print("| what | seconds of audio | seconds | times real time |\n|---|---:|---:|---:|")
     for name, duration, seconds in rows:
         print(f"| {name} | {duration:.1f} | {seconds:.3f} | {duration / seconds:.0f} |")
-    print(f"| `--help` | | {help_seconds:.2f} | |")
+    earlier = "" if args.checkout is None else " earlier version | ratio |"
+    print(f"\n| command | seconds (CPU seconds) | times real time |{earlier}")
+    print("|---|---:|---:|" + ("---:|---:|" if earlier else ""))
+    for name, duration, times in commands:
+        cells = [f"{wall:.2f} ({cpu:.2f})" for wall, cpu in times]
+        cells.insert(1, "" if duration is None else f"{duration / times[0][0]:.0f}")
+        if earlier:
+            cells.append(f"{times[0][0] / times[1][0]:.2f}")
+        print(f"| {name} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

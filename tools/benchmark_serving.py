@@ -1,10 +1,11 @@
-"""How fast a served model is: seconds of audio a second by batch size and clients, against LiteRT in this process.
+"""Measures how many seconds of audio a served model restores per second, by batch size and clients, beside LiteRT.
 
     python tools/benchmark_serving.py [--server URL] [--rounds N] [--model MODEL]
 
-Without --server it bundles the model and starts tests/model_server.py, a stand-in of TensorFlow Serving in Python that
-forms no batches of its own (needs tensorflow-serving-api); a real server by its URL. Each row is the best of several
-rounds through all of them, as others may be at work too. Quote ratios: client and server share one machine.
+With --server it measures a real server. Otherwise it bundles the model and starts tests/model_server.py, a stand-in
+for TensorFlow Serving in Python that does not batch requests (this needs tensorflow-serving-api). All rows are measured
+in several rounds, and each row shows its best round, because other programs may slow down a round. If client and server
+share one machine, only the ratios are meaningful.
 """
 
 import argparse
@@ -31,12 +32,18 @@ TESTS = Path(__file__).parents[1] / "tests"
 CLIP = TESTS / "data" / "loop_tabla.flac"
 BATCHES = (1, 2, 4, 8)
 CLIENTS = (2, 4, 8)
-# A row in a round.
+# Seconds of each row in each round.
 SECONDS = 1.0
 
 
 def windows_a_second(call, count: int, clients: int) -> float:
-    """Windows a second that `clients` threads get from `call()`, which takes `count`; after one call that warms up."""
+    """Returns the windows per second that `clients` threads process, after one call that warms up.
+
+    Args:
+        call: function that processes `count` windows.
+        count: windows of one call.
+        clients: number of threads.
+    """
     call()
     end = time.perf_counter() + SECONDS
 
@@ -55,7 +62,10 @@ def windows_a_second(call, count: int, clients: int) -> float:
 
 @contextlib.contextmanager
 def served(url: str | None, model: str | None):
-    """URLs of the model over gRPC and REST; `None` for the latter on a server that is not ours."""
+    """Context manager with the URLs of the model over gRPC and over REST.
+
+    If `url` is given, it is returned as it was given, and the second URL is `None`. Otherwise a server is started.
+    """
     if url is not None:
         yield url, None
         return
@@ -70,9 +80,9 @@ def served(url: str | None, model: str | None):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--server", metavar="URL")
-    parser.add_argument("--model", help="folder of an exported model; else the bundled one")
-    parser.add_argument("--rounds", type=int, default=4, help="through all rows (default 4)")
+    parser.add_argument("--server", metavar="URL", help="URL of the model on a server (default: start a server here)")
+    parser.add_argument("--model", help="folder of an exported model (default: the bundled one)")
+    parser.add_argument("--rounds", type=int, default=4, help="rounds through all rows (default 4)")
     args = parser.parse_args()
     local = load_runner(args.model)
     clip, _ = read(CLIP)
@@ -112,7 +122,7 @@ def main() -> None:
         f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load"
         f" {os.getloadavg()[0]:.1f}; {'a stand-in server here' if args.server is None else args.server}\n"
     )
-    print("| what | windows a request | at a time | seconds of mono audio a second | against LiteRT |")
+    print("| what | windows per request | clients | seconds of mono audio per second | relative to LiteRT |")
     print("|---|---:|---:|---:|---:|")
     for (name, size, clients, _), rate in zip([*rows, *songs], best, strict=True):
         print(f"| {name} | {size} | {clients} | {rate:.0f} | {rate / best[0]:.2f} |")

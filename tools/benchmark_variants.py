@@ -1,11 +1,12 @@
-"""What an exported model costs on a device: size, speed, memory and quality of every TFLite file in it.
+"""Measures size, speed, memory and quality of every TFLite file of an exported model.
 
     python tools/benchmark_variants.py MODEL_DIR PAIRS/pairs.jsonl [--files N] [--visqol] [--out docs/device]
 
-prints two tables and writes them as variants.md and variants.json. The first has the files that take whole windows:
-speed on one LiteRT thread, and on pairs of the manifest the SNR of each variant's noise against what the float model
-learned to change ("fit" from 20 dB on), and LSD, SNR and ViSQOL. The second has the steps for players: a stereo step in
-CPU time and in wall-clock time, against the time that its hop lasts. Needs `export --stream ... --variant ...`.
+It prints two tables and writes them as variants.md and variants.json. The first table has the files that process whole
+windows. It shows their speed on one LiteRT thread, and SNR, LSD and ViSQOL on pairs of the manifest. It also shows the
+level of the changes that the float model makes, relative to the noise of each variant (the variant is "fit" from 20 dB
+on). The second table has the steps for players. It compares the CPU time and the wall-clock time of a stereo step with
+the duration of its hop. Variants and steps are made by `export --variant ... --stream ...`.
 """
 
 import argparse
@@ -28,7 +29,8 @@ from keras_audiosr.shelf.manifests import Pair, read_manifest
 from keras_audiosr.sound.bandwidth import estimate_cutoff
 from keras_audiosr.stages.export import FIT
 
-# A process of its own, whose highest memory is that of one network: LiteRT does not tell the size of its arena.
+# This program runs in its own process, so that its peak memory is that of one network. LiteRT does not report the size
+# of its arena.
 MEMORY = """
 import sys
 import numpy as np
@@ -49,14 +51,25 @@ print(1024 * (highest() - before), len(delegates), int(whole))
 
 
 def in_a_process(path: Path) -> dict:
-    """Memory that a network adds to a process, bytes, and how XNNPACK took it."""
+    """Runs a file in its own process.
+
+    Returns:
+        `memory`: bytes that the network adds to the peak memory. `delegates`: number of parts of the graph that XNNPACK
+        runs. `whole`: whether XNNPACK runs the whole graph.
+    """
     done = subprocess.run([sys.executable, "-c", MEMORY, str(path)], capture_output=True, text=True, check=True)
     memory, delegates, whole = map(int, done.stdout.split())
     return {"memory": memory, "delegates": delegates, "whole": bool(whole)}
 
 
 def seconds_of(call, least: float = 2.0, most: int = 2000) -> tuple[np.ndarray, np.ndarray]:
-    """Wall-clock and CPU seconds of each of many calls, after two that warm up."""
+    """Returns the wall-clock and CPU seconds of each of many calls, after two calls that warm up.
+
+    Args:
+        call: function to time.
+        least: seconds after which no more calls are timed (at least five are).
+        most: most calls to time.
+    """
     call(), call()
     wall, work = [], []
     while len(wall) < 5 or (sum(wall) < least and len(wall) < most):
@@ -68,11 +81,15 @@ def seconds_of(call, least: float = 2.0, most: int = 2000) -> tuple[np.ndarray, 
 
 
 def db(signal: float, noise: float) -> float:
+    """Returns the ratio of two energies in dB."""
     return float(10 * np.log10(signal / max(noise, 1e-20)))
 
 
 def quality(runners: dict[str, Runner], pairs: list[Pair], folder: Path, visqol: bool) -> dict[str, dict]:
-    """Means over the pairs, for `unprocessed` and each runner, the first of which is the reference for noise."""
+    """Returns the mean measures over the pairs, for `"unprocessed"` and for each runner.
+
+    The first runner is the reference: the noise of the others is their difference from its output.
+    """
     from keras_audiosr.measures.songs import measure, normalize
 
     found: dict[str, dict[str, list]] = {name: {} for name in ("unprocessed", *runners)}
@@ -106,7 +123,7 @@ def quality(runners: dict[str, Runner], pairs: list[Pair], folder: Path, visqol:
 
 
 def window_row(runner: Runner, path: Path) -> dict:
-    """Size, memory and speed of a file that takes whole windows."""
+    """Measures size, memory and speed of a file that processes whole windows."""
     window = np.random.default_rng(0).standard_normal((1, runner.window_length, 1)).astype(np.float32) * 0.1
     wall, work = seconds_of(lambda: runner.predict(window))
     kept = (runner.window_length - 2 * runner.context) / runner.sample_rate
@@ -119,7 +136,7 @@ def window_row(runner: Runner, path: Path) -> dict:
 
 
 def step_row(runner: StreamingRunner, path: Path, entry: dict) -> dict:
-    """Size, memory and speed of a step, on two channels."""
+    """Measures size, memory and speed of a step on two channels."""
     restorer = runner.restorer(channels=2)
     block = np.random.default_rng(0).standard_normal((runner.step_length, 2)).astype(np.float32) * 0.1
     wall, work = (1000 * seconds for seconds in seconds_of(lambda: restorer.step(block)))
@@ -135,7 +152,7 @@ def step_row(runner: StreamingRunner, path: Path, entry: dict) -> dict:
 
 
 def tables(result: dict) -> str:
-    """The two tables as Markdown."""
+    """Returns the two tables as Markdown."""
     windows, steps, means = result["windows"], result["steps"], result["quality"]
     visqol = "visqol" in means["unprocessed"]
     lines = [
@@ -149,7 +166,7 @@ def tables(result: dict) -> str:
         cells = []
         for key in ("snr", "lsd", *(["visqol"] if visqol else [])):
             value, base = means[name][key], means[first][key]
-            # Adding 0.0 turns the minus zero of a rounded trifle into zero.
+            # Adding 0.0 turns minus zero into zero.
             change = "" if name in ("unprocessed", first) else f" ({round(value - base, 3) + 0.0:+.3f})"
             cells.append(f" {value:.2f}{change} |")
         return "".join(cells)
@@ -186,20 +203,24 @@ def tables(result: dict) -> str:
 
 
 def taken(row: dict) -> str:
+    """Returns how much of the graph XNNPACK runs, for the table."""
     return "whole" if row["whole"] else f"{row['delegates']} pieces"
 
 
 def share(row: dict, time_name: str) -> str:
+    """Returns the 99th percentile of a step's time as a share of the hop's duration."""
     return f"{100 * row[f'{time_name}_p99_ms'] / row['hop_ms']:.1f} %"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path, help="exported model: the folder with metadata.json")
-    parser.add_argument("manifest", type=Path)
-    parser.add_argument("--files", type=int, help="pairs drawn by lot, always the same ones; default: all")
-    parser.add_argument("--visqol", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parents[1] / "docs" / "device")
+    parser.add_argument("manifest", type=Path, help="pairs.jsonl")
+    parser.add_argument("--files", type=int, help="number of random pairs, the same in each run (default: all pairs)")
+    parser.add_argument("--visqol", action="store_true", help="measure ViSQOL too")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parents[1] / "docs" / "device", help="default: docs/device"
+    )
     args = parser.parse_args()
     metadata = json.loads((args.model / "metadata.json").read_text("utf-8"))
     streaming = dict(sorted(metadata.get("streaming", {}).items(), key=lambda item: item[1]["hop_length"]))
@@ -214,8 +235,9 @@ def main() -> None:
     about = (
         f"{metadata['name']}, weights {runners[names[0]].version}; {len(pairs)} pairs of {args.manifest.name}; one"
         f" LiteRT thread, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}, load"
-        f" {os.getloadavg()[0]:.1f}: quote ratios. Memory is what loading and running one file adds to a process at its"
-        " highest. CPU time leaves out the time that other programs had the core."
+        f" {os.getloadavg()[0]:.1f}. On a shared machine only ratios of times are meaningful."
+        " Memory is what loading and running one file adds to the peak memory of a process. CPU time does not include"
+        " the time in which other programs used the core."
     )
     measured = quality({name: runners[name] for name in windows}, pairs, args.manifest.parent, args.visqol)
     result = {"about": about, "windows": windows, "steps": steps, "quality": measured}

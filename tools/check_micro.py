@@ -1,12 +1,13 @@
-"""Does a step run on a microcontroller's interpreter, and what does it need there?
+"""Checks whether a streaming step runs in a microcontroller's interpreter, and measures what it needs there.
 
     python3.11 -m venv .venv-micro && .venv-micro/bin/pip install numpy --pre tflite-micro
     .venv-micro/bin/python tools/check_micro.py MODEL.tflite [MODEL.tflite ...] [--seconds 1] [-o docs/device/micro.md]
 
-Runs each file in TensorFlow Lite Micro's own interpreter, on this machine, over decaying chords: the state goes in and
-out as on a device. If ai-edge-litert is there as well (`pip install ai-edge-litert`), every sample is held to
-LiteRT's. Prints a table: arena, state, file, time of a step here, largest difference, ops; a model that does not run
-has the interpreter's reason in its row. Needs nothing else of the package.
+Runs each file in the interpreter of TensorFlow Lite Micro on this machine. The input is decaying chords, and the state
+is passed from step to step as on a device. If ai-edge-litert is installed too (`pip install ai-edge-litert`), every
+sample is compared with the output of LiteRT. Prints a table with the sizes of file, arena and state, the time of a step
+on this machine, the largest difference, and the ops. If a model does not run, its row has the interpreter's error
+message. The rest of this package is not needed.
 """
 
 import argparse
@@ -19,15 +20,22 @@ from pathlib import Path
 
 import numpy as np
 
-# Largest arena that is offered, in bytes; what is used of it is told.
+# Size of the arena that the interpreter receives, in bytes. The table shows how much of it is used.
 MOST_ARENA = 256 << 20
-# Of samples, to LiteRT: float32; steps of integers inside, whose kernels round otherwise.
+# Largest allowed difference of a sample from LiteRT's: for float32 steps, and for steps with integer ops, whose kernels
+# round differently.
 TOLERANCE, ROUNDING = 1e-5, 1e-2
 SAMPLE_RATE = 44100
 
 
 class MicroStep:
-    """A step in the microcontroller's interpreter. Its tensors have numbers, not names: `lossy` is the smaller one."""
+    """A step in the microcontroller's interpreter.
+
+    This interpreter has no names of tensors. The samples are the tensors with three axes.
+
+    Raises:
+        UnsuitedError: the interpreter cannot run the file, or the file is not a step.
+    """
 
     def __init__(self, path: Path):
         from tflite_micro import runtime
@@ -44,11 +52,12 @@ class MicroStep:
         self._lossy = next(i for i, shape in enumerate(inputs) if len(shape) == 3)
         self._restored = next(i for i, shape in enumerate(outputs) if len(shape) == 3)
         if len(inputs) != 2 or len(outputs) != 2:
-            raise UnsuitedError(f"a step has one state; inputs {inputs}, outputs {outputs}")
+            raise UnsuitedError(f"a step must have one state; received inputs {inputs} and outputs {outputs}")
         self.hop_length = int(inputs[self._lossy][1])
         self.state = np.zeros(inputs[1 - self._lossy], np.float32)
 
     def _count(self, side: str) -> int:
+        """Returns the number of inputs (`side="input"`) or outputs, which the interpreter does not tell directly."""
         details = getattr(self._interpreter, f"get_{side}_details")
         for index in range(64):
             try:
@@ -56,9 +65,10 @@ class MicroStep:
                     details(index)
             except (IndexError, RuntimeError, ValueError):
                 return index
-        raise UnsuitedError(f"more {side}s than a step has")
+        raise UnsuitedError(f"a step must have two {side}s; received more than 63")
 
     def step(self, lossy: np.ndarray) -> np.ndarray:
+        """Restores one hop: an array `(hop_length,)`, float32, becomes one of the same shape. Updates the state."""
         self._interpreter.set_input(lossy[None, :, None], self._lossy)
         self._interpreter.set_input(self.state, 1 - self._lossy)
         self._interpreter.invoke()
@@ -66,7 +76,7 @@ class MicroStep:
         return self._interpreter.get_output(self._restored)[0, :, 0].copy()
 
     def arena(self) -> int:
-        """Bytes used, as the interpreter itself counts them."""
+        """Returns the size of the used arena in bytes, as the interpreter reports it."""
         with captured_stderr() as said:
             self._interpreter.print_allocations()
         said.seek(0)
@@ -75,11 +85,11 @@ class MicroStep:
 
 
 class UnsuitedError(Exception):
-    """The interpreter's reason, in one line."""
+    """A step cannot run; the message has the interpreter's reason in one line."""
 
 
 class captured_stderr:  # noqa: N801, used like a function
-    """What C++ writes to standard error, as a file."""
+    """Context manager that captures what C++ code writes to standard error; its value is a file with the output."""
 
     def __enter__(self):
         self._file = tempfile.TemporaryFile()
@@ -94,7 +104,7 @@ class captured_stderr:  # noqa: N801, used like a function
 
 
 def litert_step(path: Path):
-    """The same step on LiteRT, or `None` where that is not installed."""
+    """Returns a function that runs the same step on LiteRT, or `None` if LiteRT is not installed."""
     try:
         from ai_edge_litert.interpreter import Interpreter
     except ModuleNotFoundError:
@@ -116,7 +126,11 @@ def litert_step(path: Path):
 
 
 def look_into(path: Path) -> tuple[collections.Counter, bool]:
-    """Names of a file's ops with how often they are there, and whether its weights are where they are sought."""
+    """Inspects a file.
+
+    Returns:
+        The number of ops by name, and whether the weights are inside the flatbuffer, as this interpreter requires.
+    """
     from tflite_micro.tensorflow.lite.micro.python import schema_py_generated as schema
 
     names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
@@ -129,7 +143,7 @@ def look_into(path: Path) -> tuple[collections.Counter, bool]:
 
 
 def music(num_blocks: int, hop_length: int) -> np.ndarray:
-    """Chords that decay twice a second, over a little noise: array `(num_blocks, hop_length)`."""
+    """Synthesizes chords that decay twice a second, with a little noise: an array `(num_blocks, hop_length)`."""
     time_axis = np.arange(num_blocks * hop_length) / SAMPLE_RATE
     partials = np.arange(1, 60)[:, None]
     chord = sum(
@@ -140,11 +154,11 @@ def music(num_blocks: int, hop_length: int) -> np.ndarray:
 
 
 def check(path: Path, seconds: float) -> dict:
-    """One row of the table."""
+    """Checks one file over so many seconds of music; returns its row of the table."""
     ops, whole = look_into(path)
     row = {"file": path.name, "bytes": path.stat().st_size, "ops": ops}
     if not whole:
-        return row | {"error": "its weights lie beside the flatbuffer, where this interpreter does not look"}
+        return row | {"error": "its weights are outside the flatbuffer, which this interpreter does not support"}
     try:
         step = MicroStep(path)
     except UnsuitedError as error:
@@ -169,12 +183,12 @@ def check(path: Path, seconds: float) -> dict:
 
 
 def tolerance(ops: collections.Counter) -> float:
-    """How far a step's samples may lie from LiteRT's."""
+    """Returns the largest allowed difference of a sample from LiteRT's, for a file with these ops."""
     return ROUNDING if ops["QUANTIZE"] else TOLERANCE
 
 
 def report(rows: list[dict]) -> str:
-    """A page in Markdown."""
+    """Returns the page in Markdown."""
     from importlib.metadata import version
 
     lines = [
@@ -185,7 +199,7 @@ def report(rows: list[dict]) -> str:
         " weights stay in the file, which a device keeps in flash. The RAM holds the arena, and one state for each row"
         " of samples.",
         "",
-        "| step | file (kB) | arena (kB) | state (kB) | a step here (ms) | of real time | difference to LiteRT |",
+        "| step | file (kB) | arena (kB) | state (kB) | time of a step (ms) | of real time | difference to LiteRT |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
@@ -208,8 +222,8 @@ def report(rows: list[dict]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("models", nargs="+", type=Path)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of sound (default 1)")
-    parser.add_argument("-o", "--out", type=Path, help="Markdown file, else standard output")
+    parser.add_argument("--seconds", type=float, default=1.0, help="seconds of music (default 1)")
+    parser.add_argument("-o", "--out", type=Path, help="Markdown file to write (default: standard output)")
     args = parser.parse_args()
     rows = [check(path, args.seconds) for path in args.models]
     text = report(rows)
@@ -220,7 +234,7 @@ def main() -> int:
         args.out.write_text(text, "utf-8")
     wrong = [row["file"] for row in rows if (row.get("difference") or 0.0) > tolerance(row["ops"])]
     if wrong:
-        print(f"check_micro.py: another output than LiteRT's: {', '.join(wrong)}", file=sys.stderr)
+        print(f"check_micro.py: the output differs from LiteRT's: {', '.join(wrong)}", file=sys.stderr)
     return 1 if wrong else 0
 
 

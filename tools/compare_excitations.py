@@ -1,10 +1,10 @@
-"""Which excitation sounds most like what a codec removed, when its level is known: the table in docs/model/README.md.
+"""Compares excitations as replacements of what a codec removed, and prints a table (docs/model/README.md has it).
 
-python tools/compare_excitations.py CLIP [CLIP ...] [--codec CODEC ...]
+    python tools/compare_excitations.py CLIP [CLIP ...] [--codec CODEC ...]
 
-Each clip is encoded. Above the codec's cutoff it is then filled with an excitation made of what the codec left, at the
-true level of bands of 690 Hz; below stays the lossless clip. So a row shows what an excitation can give a network that
-answers with levels alone, without training one.
+Each clip is encoded and decoded. An excitation is made from the decoded clip. Its part above the codec's cutoff
+receives the true level in bands of 690 Hz, and replaces that part of the lossless clip. So a row of the table shows
+what an excitation can achieve in a network that returns only levels. No network is trained.
 """
 
 import argparse
@@ -20,8 +20,10 @@ from keras_audiosr.measures.metrics import lsd_hf
 from keras_audiosr.sound.bandwidth import estimate_cutoff
 from keras_audiosr.training.degradations import round_trip
 
+# Seconds of each clip that are used.
 SECONDS = 8
-# Bins and frames of a transform over which the excitation is levelled, and bins that share one true level.
+# Name -> frame length and hop length in samples; frames and bins over which the excitation's own level is averaged
+# before it is removed; bins that share one true level.
 TRANSFORMS = {
     "2048/512": (2048, 512, (5, 17), 32),
     "512/128": (512, 128, (16, 9), 8),
@@ -30,23 +32,26 @@ TRANSFORMS = {
 
 
 def high_passed(samples):
-    """Twice `x[n] - 0.95 x[n - 1]`."""
+    """Applies the high-pass filter `x[n] - 0.95 x[n - 1]` twice."""
     for _ in range(2):
         samples = samples - 0.95 * delayed(samples)
     return samples
 
 
 def delayed(samples):
+    """Delays by one sample."""
     return np.concatenate([[0.0], samples[:-1]])
 
 
 def clipped(samples):
+    """Clips each high-passed sample to the magnitude of the one before."""
     high = high_passed(samples)
     ceiling = np.abs(delayed(high))
     return np.clip(high, -ceiling, ceiling)
 
 
-# Odd ones give -y for -x: then swapped channels give the swapped result.
+# Odd excitations turn -x into -y. If the channels of a song are swapped, its side signal changes its sign, and an odd
+# excitation still gives the same music with swapped channels.
 EXCITATIONS = {
     "rectified: abs(x)": np.abs,
     "high-passed, then rectified: abs(h)": lambda samples: np.abs(high_passed(samples)),
@@ -64,12 +69,14 @@ EXCITATIONS = {
 
 
 def stft(samples, frame_length, hop_length):
+    """Computes an STFT with a sine window: an array `(frames, bins)`."""
     more = frame_length - hop_length
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(samples, more), frame_length)[::hop_length]
     return np.fft.rfft(frames * np.sin(np.pi * np.arange(frame_length) / frame_length))
 
 
 def inverse_stft(spectra, frame_length, hop_length, length):
+    """Inverts `stft`; returns `length` samples."""
     window = np.sin(np.pi * np.arange(frame_length) / frame_length) * 2 * hop_length / frame_length
     frames = np.fft.irfft(spectra) * window
     samples = np.zeros(hop_length * len(frames) + frame_length)
@@ -80,7 +87,14 @@ def inverse_stft(spectra, frame_length, hop_length, length):
 
 
 def filled(lossless, excitation, cutoff, sample_rate, transform):
-    """The lossless clip with its highs replaced by the excitation at their level; one channel."""
+    """Replaces the highs of a lossless clip by those of the excitation, at the true level.
+
+    Args:
+        lossless, excitation: arrays `(time,)`.
+        cutoff: Hz; only frequencies from here on are replaced.
+        sample_rate: Hz.
+        transform: key of `TRANSFORMS`.
+    """
     frame_length, hop_length, levelled, bins = TRANSFORMS[transform]
     true = stft(lossless, frame_length, hop_length)
     texture = stft(excitation, frame_length, hop_length)
@@ -98,7 +112,7 @@ def filled(lossless, excitation, cutoff, sample_rate, transform):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", nargs="+", type=Path, help="lossless files at 44.1 kHz")
-    parser.add_argument("--codec", action="append", help="such as mp3@64k; default: mp3@48k and mp3@96k")
+    parser.add_argument("--codec", action="append", help="such as mp3@64k (default: mp3@48k and mp3@96k)")
     args = parser.parse_args()
     codecs = args.codec or ["mp3@48k", "mp3@96k"]
     found, lossless_lines = {}, []
@@ -121,7 +135,7 @@ def main() -> None:
                     values = envelope_line(signals[1], rate), crest_error(*signals, rate), float(distance[0])
                     found.setdefault((name, transform), {}).setdefault(codec, []).append(values)
     lines = [line for line in lossless_lines if line is not None]
-    print(f"{len(args.clips)} clips; their own envelope line: {np.mean(lines):.1f} dB\n")
+    print(f"{len(args.clips)} clips; envelope line of the lossless clips: {np.mean(lines):.1f} dB\n")
     print(
         "| excitation | transform | " + " | ".join(f"{codec}: line / crest error / LSD-HF" for codec in codecs) + " |"
     )

@@ -1,4 +1,4 @@
-"""From a folder of lossless clips to aligned pairs: albums, rip, encode. Run again, it makes what is missing.
+"""Makes aligned pairs from a folder of lossless clips with `rip` and `encode`. A second run makes only what is missing.
 
 python tools/corpus.py CLIPS OUT --codec mp3@64k [--codec ...] [--jobs N]
 """
@@ -12,9 +12,10 @@ from keras_audiosr import encode, rip
 
 
 def link_albums(clips: Path, albums: Path) -> None:
-    """Puts each clip into the folder of its album: its subfolder where it has one, else its own name.
+    """Links each clip into the folder of its album, which is named after the clip's subfolder, or else after the clip.
 
-    Two excerpts of one composition end in `_0` and `_1`. They belong to one album: splits go by album.
+    Names of excerpts of one composition end in `_0`, `_1` and so on. They belong to one album, because splits are made
+    by album.
     """
     for clip in sorted(clips.rglob("*.flac")):
         folder = clip.parent.relative_to(clips)
@@ -38,8 +39,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", help="folder of FLAC files")
     parser.add_argument("out", help="folder that receives albums/, tracks/ and pairs/")
-    parser.add_argument("--codec", action="append", required=True, help="as encode takes it; repeat for more")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--codec", action="append", required=True, help="codec as for encode; repeatable")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="parallel jobs (default: one per core)")
     args = parser.parse_args()
     print(make_pairs(args.clips, args.out, args.codec, args.jobs))
 

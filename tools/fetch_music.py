@@ -1,12 +1,13 @@
-"""Hours of real music that may be used freely, nearly lossless, out of Debian packages; and lossless clips beside it.
+"""Collects hours of free, nearly lossless music from Debian packages, and adds lossless clips.
 
     python tools/fetch_music.py CORPUS OUT [--debs FOLDER]
 
-Writes OUT/train/ALBUM/*.flac and OUT/real/ALBUM/*.flac (44.1 kHz, 16 bits), OUT/catalog.jsonl and OUT/ATTRIBUTION.md.
-CORPUS holds `train/` (lossless clips) and `near/` (nearly lossless ones), each with CORPUS.csv; either may be missing.
-Packages come from FOLDER, or are downloaded there by apt-get (2.5 GB); nothing is installed. Run again, it goes on
-where it stopped. An album is an artist, so that a split by album parts none. `real` is for measuring alone: excerpts of
-artists that `train` has nothing of.
+Writes OUT/train/ALBUM/*.flac and OUT/real/ALBUM/*.flac (44.1 kHz, 16 bits), OUT/catalog.jsonl, OUT/ATTRIBUTION.md, and
+OUT/refused.txt with the reason for each file that was left out.
+CORPUS contains `train/` (lossless clips) and `near/` (nearly lossless music), each with a CORPUS.csv. Either folder may
+be missing. Packages are taken from FOLDER. Missing ones are downloaded into it with apt-get (2.5 GB in all). Nothing is
+installed. If the command is run again, it continues where it stopped. Each artist is one album, so that a split by
+album never divides an artist. `real` is only for measuring: it has excerpts by artists that do not occur in `train`.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from tqdm import tqdm
 
 
 def finished(out: Path) -> dict[str, dict]:
-    """Lines of the catalog by their source, of an earlier run that was cut short."""
+    """Returns the catalog entries of an earlier, interrupted run whose files exist, by their source."""
     catalog = out / "catalog.jsonl"
     if not catalog.is_file():
         return {}
@@ -35,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", type=Path, help="folder with train/ and near/")
     parser.add_argument("out", type=Path, help="output folder")
-    parser.add_argument("--debs", type=Path, help="folder of downloaded packages (default: OUT/debs)")
+    parser.add_argument("--debs", type=Path, help="folder for the downloaded packages (default: OUT/debs)")
     args = parser.parse_args()
 
     sources, refused = clips(args.corpus), []
@@ -65,7 +66,7 @@ def main() -> int:
         found = [entry for entry in catalog if entry["split"] == split]
         hours = sum(entry["seconds"] for entry in found) / 3600
         print(f"{split}: {len(found)} tracks, {hours:.2f} h, {len({entry['artist'] for entry in found})} artists")
-    print(f"left out {len(refused)} files: {args.out / 'refused.txt'}")
+    print(f"left out {len(refused)} files; {args.out / 'refused.txt'} has the reasons")
     return 0
 
 

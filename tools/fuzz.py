@@ -1,13 +1,16 @@
-"""Damaged files of every kind through probe, restore, encode and the loaders: none may do harm.
+"""Runs probe, restore, encode and the loaders on damaged files of every kind, and checks that none of them does harm.
 
-    tools/fuzz.py --count 2000                   what CI runs
-    tools/fuzz.py --count 100000 --seed 1        by hand, some hours
-    tools/fuzz.py --seed 1 --only 4711 --keep .  one case again, its file kept
+    tools/fuzz.py --count 2000                   run what CI runs
+    tools/fuzz.py --count 100000 --seed 1        run more cases by hand (some hours)
+    tools/fuzz.py --seed 1 --only 4711 --keep .  run one case again and keep its file
 
-A case is a whole file with one kind of damage, both drawn from (seed, number). Worker processes with a limit of
-address space take the cases; one that takes too long or dies is a failure like any other. Never allowed: a crash, a
-hang, an exception that is no AudioSRError, a sample that is not finite, an output that differs in length from what was
-decoded, a file left behind, and a file that lost half of its music without a word.
+A case is a file with one kind of damage; both are drawn from (seed, number). Worker processes with limited memory run
+the cases. A worker that takes too long or dies counts as a failure. These are failures too: an exception other than
+AudioSRError, a sample that is not finite, an output whose length differs from what was decoded, a file left behind, and
+a file that lost half of its music without a warning.
+
+The table at the end counts the outcomes: refused with an error message, accepted with a warning, accepted without one,
+or broken (a failure).
 """
 
 import argparse
@@ -31,10 +34,10 @@ from keras_audiosr.presets import DEFAULT_PRESET, bundled_folder  # noqa: E402
 
 
 def work(connection, seeds: Path, seed: int, gigabytes: float) -> None:
-    """A worker: takes numbers, sends outcomes."""
+    """Runs in a worker process: receives numbers of cases over a pipe, and sends back (outcome, fault) for each."""
     limit = int(gigabytes * 2**30)
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # progress bars, and what libraries say
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # hides progress bars and messages of libraries
     cases = Cases(seeds, seed)
     while (number := connection.recv()) is not None:
         with tempfile.TemporaryDirectory(dir=seeds) as folder:
@@ -48,7 +51,7 @@ def work(connection, seeds: Path, seed: int, gigabytes: float) -> None:
 
 
 class Worker:
-    """One worker process, replaced when it dies."""
+    """One worker process, which is replaced when it dies."""
 
     def __init__(self, *arguments):
         self._arguments = arguments
@@ -62,11 +65,16 @@ class Worker:
         other.close()
 
     def give(self, number: int) -> None:
+        """Sends the worker the number of a case."""
         self.number, self.since = number, time.monotonic()
         self.connection.send(number)
 
     def take(self, patience: float) -> tuple[str, str] | None:
-        """What became of the case; `None` while it is at work."""
+        """Returns the outcome and the fault of the case, or `None` while it is running.
+
+        Args:
+            patience: seconds after which the worker is killed.
+        """
         try:
             if self.connection.poll(0.0 if time.monotonic() - self.since < patience else 0.1):
                 return self.connection.recv()
@@ -80,9 +88,10 @@ class Worker:
         self._process.kill()
         self._process.join()
         self._start()
-        return "broken", f"no end after {patience:.0f} s"
+        return "broken", f"it was still running after {patience:.0f} s"
 
     def end(self) -> None:
+        """Ends the worker process."""
         with contextlib.suppress(OSError):
             self.connection.send(None)
         self._process.join()
@@ -92,12 +101,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     add = parser.add_argument
     add("--count", type=int, default=2000, help="number of cases (default 2000)")
-    add("--seed", type=int, default=0, help="another seed draws other cases (default 0)")
-    add("--only", type=int, metavar="NUMBER", help="one case alone, in this process")
-    add("--keep", type=Path, metavar="FOLDER", help="where the files of cases that failed go")
-    add("--jobs", type=int, default=os.cpu_count(), help="worker processes (default: one a core)")
-    add("--patience", type=float, default=60.0, help="seconds a case may take (default 60)")
-    add("--memory", type=float, default=8.0, help="GiB of address space a worker (default 8)")
+    add("--seed", type=int, default=0, help="seed that the cases are drawn from (default 0)")
+    add("--only", type=int, metavar="NUMBER", help="run only this case, in this process")
+    add("--keep", type=Path, metavar="FOLDER", help="folder for the damaged files of failed cases")
+    add("--jobs", type=int, default=os.cpu_count(), help="number of worker processes (default: one for each core)")
+    add("--patience", type=float, default=60.0, help="longest time for a case in seconds (default 60)")
+    add("--memory", type=float, default=8.0, help="address space of each worker in GiB (default 8)")
     add("--model", type=Path, default=bundled_folder(DEFAULT_PRESET), help="exported model (default: the bundled one)")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
@@ -115,7 +124,7 @@ def main() -> int:
         if args.only is not None:
             case = seeds / "case"
             case.mkdir()
-            failed(args.only, "kept" if args.keep else "again")
+            failed(args.only, "its file is kept" if args.keep else "run again")
             print(drawn.run(args.only, case))
             return 0
         outcomes: Counter[tuple[str, str]] = Counter()
@@ -141,9 +150,9 @@ def main() -> int:
             multiprocessing.connection.wait(busy, timeout=1.0)
         for worker in workers:
             worker.end()
-        print(f"{args.count} cases of seed {args.seed} in {time.monotonic() - started:.0f} s, {args.jobs} at a time")
+        print(f"{args.count} cases of seed {args.seed} in {time.monotonic() - started:.0f} s, {args.jobs} in parallel")
         print(f"slowest: case {slowest[1]}, {slowest[0]:.1f} s")
-        kinds = ("refused", "told", "taken", "broken")
+        kinds = ("refused", "warned", "accepted", "broken")
         print(f"{'':10}" + "".join(f"{kind:>9}" for kind in kinds))
         for target in SHARES:
             print(f"{target:10}" + "".join(f"{outcomes[target, kind]:9}" for kind in kinds))

@@ -1,11 +1,11 @@
-"""Our own parsers under coverage-guided fuzzing: atheris changes inputs until it has seen each of their branches.
+"""Fuzzes this package's own parsers with coverage guidance: atheris changes inputs to reach as many branches as it can.
 
     pip install atheris            # Linux, CPython 3.11 to 3.13; not part of any extra
-    tools/fuzz_parsers.py          each parser for 100,000 inputs, with a table of what was run
-    tools/fuzz_parsers.py ogg -runs=1000000      one parser, with libFuzzer's options
+    tools/fuzz_parsers.py          runs each parser on 100,000 inputs and prints a table
+    tools/fuzz_parsers.py ogg -runs=1000000      runs one parser, with libFuzzer's options
 
-A parser may refuse with an AudioSRError and may do nothing else: any other exception, and more than ten seconds or
-2 GB for one input, ends the run and keeps the input as crash-*, timeout-* or oom-* in the working folder.
+A parser may refuse an input only with an AudioSRError. Any other exception ends the run, as does an input that takes
+more than ten seconds or 2 GB. The input is then kept as crash-*, timeout-* or oom-* in the working folder.
 """
 
 import io
@@ -38,12 +38,12 @@ with atheris.instrument_imports(include=["keras_audiosr"]):
     from keras_audiosr.shelf.cue import read_cue
     from keras_audiosr.shelf.manifests import Pair, Track, read_manifest
 
-# On a file system in memory where there is one: an input a file, thousands a second.
+# In memory if possible, because each input is written to a file, and there are thousands of inputs a second.
 FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None))
 
 
 def file_parser(name: str, parse):
-    """A parser of files as one of bytes."""
+    """Turns `parse`, which reads a file, into a function that takes the file's bytes; `name` is the file's name."""
     path = FOLDER / name
     path.parent.mkdir(exist_ok=True)
 
@@ -55,6 +55,7 @@ def file_parser(name: str, parse):
 
 
 def sound(suffix: str, **options) -> bytes:
+    """Returns a file in libsndfile's format `suffix` with 6,000 stereo samples of a tone."""
     file = io.BytesIO()
     tone = np.sin(np.arange(6000) / 20)[:, None] * [0.5, 0.3]
     soundfile.write(file, tone, 44100, format=suffix, **options)
@@ -62,6 +63,7 @@ def sound(suffix: str, **options) -> bytes:
 
 
 def atom(name: bytes, content: bytes) -> bytes:
+    """Returns an MP4 atom."""
     return (8 + len(content)).to_bytes(4, "big") + name + content
 
 
@@ -77,7 +79,7 @@ CUE = (
 MP3 = (ROOT / "tests" / "data" / "libshine.mp3").read_bytes()[:8000]
 ADTS = b"".join(bytes([0xFF, 0xF1, 0x50, 0x80, 0x02, 0x1F, 0xFC]) + bytes(9) for _ in range(20))
 INFO = b"RIFF\x40\0\0\0WAVELIST\x10\0\0\0INFOINAM\4\0\0\0Ode\0"
-# Name -> what takes bytes, and seeds.
+# Name -> the function that takes the bytes, and the seeds (valid inputs).
 PARSERS = {
     "cue": (file_parser("a.cue", read_cue), [CUE.encode(), CUE.replace("\n", "\r\n").encode("utf-16")]),
     "manifest": (

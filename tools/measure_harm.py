@@ -1,10 +1,11 @@
-"""How much a model changes music that has nothing to restore, and what it does to level and stereo image.
+"""Measures how much a model changes music that needs no restoration, and its effect on level and stereo image.
 
     python tools/measure_harm.py PAIRS/pairs.jsonl [--model MODEL]
 
-Every lossless clip of the manifest goes through the model as it is and as MP3 of 320, 256, 192 and 128 kbit/s,
-encoded on the spot. "in" is the SNR of what comes out against what went in (the goal for the first three: 45 dB and
-more), "level-matched" the same without the change of level; "before" and "after" are SNRs against the lossless clip.
+The model restores every lossless clip of the manifest, and the same clip as MP3 at 320, 256, 192 and 128 kbit/s. The
+column "in" is the SNR of the output relative to the input (the goal for lossless, 320 and 256 kbit/s is at least
+45 dB). "level-matched" is the same SNR after the change of level is removed. "before" and "after" are the SNRs of input
+and output relative to the lossless clip.
 """
 
 import argparse
@@ -19,27 +20,30 @@ from keras_audiosr.processes.ffmpeg import run_ffmpeg
 from keras_audiosr.runners import load_runner
 from keras_audiosr.shelf.manifests import Pair, read_manifest
 
+# kbit/s of the MP3 files; `None` stands for the lossless clip.
 BITRATES = (None, 320, 256, 192, 128)
 
 
 def snr(reference: np.ndarray, signal: np.ndarray) -> float:
+    """Returns the SNR in dB."""
     return float(10 * np.log10(np.sum(reference**2.0) / max(np.sum((signal - reference) ** 2.0), 1e-20)))
 
 
 def gain(reference: np.ndarray, signal: np.ndarray) -> float:
+    """Returns the factor of `reference` that is closest to `signal` in the least-squares sense."""
     return float(np.sum(reference * signal) / np.sum(reference**2.0))
 
 
 def image(audio: np.ndarray) -> tuple[float, float]:
-    """Level difference of the channels in dB, and their correlation."""
+    """Returns the level of the left channel relative to the right in dB, and the correlation of both."""
     left, right = np.mean(audio**2.0, axis=0) + 1e-12
     return float(10 * np.log10(left / right)), float(np.corrcoef(audio.T)[0, 1])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("manifest", type=Path)
-    parser.add_argument("--model")
+    parser.add_argument("manifest", type=Path, help="pairs.jsonl; its lossless files are used")
+    parser.add_argument("--model", help="model as for restore (default: the bundled one)")
     args = parser.parse_args()
     runner = load_runner(args.model)
     clips = sorted({pair.lossless for pair in read_manifest(args.manifest, Pair)})
@@ -69,7 +73,11 @@ def main() -> None:
 
 
 def through_mp3(clip: Path, bitrate: int, length: int, runner, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """A clip as MP3, and what the model makes of it, told of the file as `restore` tells it."""
+    """Encodes a clip as MP3 and restores it; the model receives the path of the file, as in `restore`.
+
+    Returns:
+        The decoded MP3 and the restored clip, arrays `(time, channels)`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         lossy = f"{folder}/a.mp3"
         run_ffmpeg("-i", str(clip), "-b:a", f"{bitrate}k", lossy)

@@ -1,10 +1,10 @@
-"""Peak memory of restore against the length of the song, printed as a table.
+"""Measures the peak memory of `restore` for songs of different lengths, and prints it as a table.
 
-    tools/measure_memory.py                     3 minutes to 3 hours, mono, the bundled model (some minutes)
+    tools/measure_memory.py                     3 minutes to 3 hours, mono, the bundled model (takes some minutes)
     tools/measure_memory.py --channels 2 --minutes 3 180
 
-The song is a FLAC or MP3 of filtered noise that repeats, so that hours of it are made in seconds. What counts is VmHWM
-of a fresh process, with FFmpeg's in a column of its own.
+The song is an MP3 or FLAC file with one minute of pink noise that repeats, so that even hours of it are made within
+seconds. The table shows the peak resident memory (VmHWM) of a fresh process, and the peak of FFmpeg separately.
 """
 
 import argparse
@@ -29,7 +29,7 @@ CHILD = (
 
 
 def make_song(path: Path, minutes: float, channels: int) -> None:
-    """So many minutes of one minute over and over; copied frames, not encoded again."""
+    """Writes a song that repeats one minute of noise by copying the encoded frames."""
     minute = path.with_name(f"minute{path.suffix}")
     layout = "mono" if channels == 1 else "stereo"
     source = f"anoisesrc=color=pink:amplitude=0.3:duration=60:sample_rate=44100:seed=1,aformat=channel_layouts={layout}"
@@ -43,7 +43,7 @@ def make_song(path: Path, minutes: float, channels: int) -> None:
 
 
 def measure(song: Path, options: list[str]) -> tuple[float, float, float]:
-    """MB of this process and of FFmpeg at their peaks, and seconds, of one restore."""
+    """Restores a song in a child process; returns its peak memory and FFmpeg's in MiB, and the seconds it took."""
     started = time.monotonic()
     out = song.with_name("out.flac")
     command = [sys.executable, "-c", CHILD, "restore", "--force", "--overwrite", str(song), "-o", str(out), *options]
@@ -57,9 +57,9 @@ def measure(song: Path, options: list[str]) -> tuple[float, float, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--minutes", type=float, nargs="+", default=[3, 30, 180], help="lengths (default 3 30 180)")
-    parser.add_argument("--channels", type=int, default=1, choices=(1, 2), help="default 1")
-    parser.add_argument("--format", default="mp3", choices=("mp3", "flac"), help="of the song (default mp3)")
-    parser.add_argument("--model", help="as for restore (default: the bundled preset)")
+    parser.add_argument("--channels", type=int, default=1, choices=(1, 2), help="channels of the song (default 1)")
+    parser.add_argument("--format", default="mp3", choices=("mp3", "flac"), help="format of the song (default mp3)")
+    parser.add_argument("--model", help="model as for restore (default: the bundled one)")
     args = parser.parse_args()
     options = ["--model", args.model] if args.model else []
     print(f"{'minutes':>8}{'restore MB':>12}{'FFmpeg MB':>11}{'seconds':>9}{'x real time':>13}")

@@ -1,6 +1,6 @@
 """Restores one song into demo/, prints figures before and after, and draws the spectra.
 
-`quickstart.sh` calls it. Without a song it takes the bundled clip, whose lossless original lies beside it.
+`quickstart.sh` calls this script. Without a song it restores the bundled clip, whose lossless original is bundled too.
 """
 
 import shlex
@@ -17,13 +17,14 @@ from keras_audiosr.sound.bandwidth import estimate_cutoff
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "tests" / "data" / "loop_tabla.mp3"
-# Seconds of a long song that the figures are computed from.
+# The figures of a long song are computed from this many seconds in its middle.
 EXCERPT = 30
-# The environment of quickstart.sh is not activated, so its program has no short name where the user is.
+# quickstart.sh does not activate its environment, so the user needs the full path of the program.
 PROGRAM = ROOT / ".venv" / "bin" / "keras-audiosr"
 
 
 def main(song: Path | None) -> None:
+    """Restores the song, or the bundled clip if `song` is `None`."""
     lossless = None if song else CLIP.with_suffix(".flac")
     song = song or CLIP
     out = ROOT / "demo" / f"{song.stem}.restored.flac"
@@ -31,7 +32,7 @@ def main(song: Path | None) -> None:
     report = restore(song, out, overwrite=True)
     if report.skipped:
         reason = {"lossless": "is lossless", "bitrate": "has a high bitrate", "restored": "was restored before"}
-        print(f"{song.name} {reason[report.skipped[0].reason]}, so there is nothing to restore. To do it nevertheless:")
+        print(f"{song.name} {reason[report.skipped[0].reason]}, so there is nothing to restore. To restore it anyway:")
         print(f"\n    {shlex.join([str(PROGRAM), 'restore', '--force', str(song), '-o', str(out)])}")
         return
     seconds = time.perf_counter() - started
@@ -43,16 +44,16 @@ def main(song: Path | None) -> None:
     cut = slice(middle, middle + EXCERPT * sample_rate)
     signals = {"lossy": lossy[cut], "restored": restored[cut]}
     cutoff = {name: estimate_cutoff(signal, sample_rate) for name, signal in signals.items()}
-    print(f"{song.name}: {duration:.1f} s restored in {seconds:.1f} s, {duration / seconds:.0f} times real time")
-    print(f"\n{'':24}{'before':>10}{'after':>10}")
-    print(f"{'sound up to (kHz)':24}{cutoff['lossy'] / 1000:>10.1f}{cutoff['restored'] / 1000:>10.1f}")
+    print(f"{song.name}: restored {duration:.1f} s in {seconds:.1f} s, {duration / seconds:.0f} times real time")
+    print(f"\n{'':28}{'before':>10}{'after':>10}")
+    print(f"{'bandwidth (kHz)':28}{cutoff['lossy'] / 1000:>10.1f}{cutoff['restored'] / 1000:>10.1f}")
     if lossless:
         truth, _ = read(lossless)
         found = measure(truth, signals, sample_rate, cutoff["lossy"])
         before, after = found["lossy"], found["restored"]
         signals = {"lossless": truth, **signals}
-        print(f"{'SNR (dB, more is better)':24}{before['snr']:>10.2f}{after['snr']:>10.2f}")
-        print(f"{'LSD (less is better)':24}{before['lsd']:>10.2f}{after['lsd']:>10.2f}")
+        print(f"{'SNR (dB, higher is better)':28}{before['snr']:>10.2f}{after['snr']:>10.2f}")
+        print(f"{'LSD (lower is better)':28}{before['lsd']:>10.2f}{after['lsd']:>10.2f}")
     picture = out.with_suffix(".png")
     spectrum_figure(picture, signals, sample_rate, song.name)
     print(f"\nrestored song     {out}\nspectrum picture  {picture}")

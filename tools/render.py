@@ -1,13 +1,14 @@
-"""Hours of varied music to train on: scores, made-up pieces and remixes, played, mixed and mastered.
+"""Renders hours of varied training music: it plays, mixes and masters scores, generated pieces and remixes of clips.
 
     python tools/render.py CORPUS OUT --hours 3 --seed 0      writes OUT/albums/<album>/*.flac and OUT/ATTRIBUTION.md
     python tools/render.py --describe FOLDER...               compares sets of FLAC files
 
-CORPUS holds `midi/` (scores) and `train/` (clips with CORPUS.csv); either may be missing. `rip OUT/albums SHELF` comes
-next. Everything that shares a composition lies in one album, so a split by album parts none; the clips of `train/` lie
-in theirs too (as links), so OUT replaces them. A track depends on its number, the seed, the sources and the installed
-versions alone: run again, it goes on where it stopped; with more hours it adds tracks and changes none.
-Needs `pip install '.[render]'` and, for scores, Debian's fluidsynth and soundfonts (it names what is missing).
+CORPUS contains `midi/` (scores) and `train/` (clips with CORPUS.csv). Either folder may be missing. The next step is
+`rip OUT/albums SHELF`. All tracks that share a composition are in one album, so that a split by album never divides a
+composition. The clips of `train/` are linked into these albums as well, so training needs only OUT.
+A track depends only on its number, the seed, the sources and the installed versions. If the command is run again, it
+continues where it stopped. With more hours it adds tracks and changes none.
+Requires `pip install '.[render]'`, and Debian's fluidsynth and soundfonts (the error message names what is missing).
 """
 
 import argparse
@@ -18,7 +19,8 @@ import shutil
 import sys
 from pathlib import Path
 
-# One process a job: the libraries' own threads would only contend, and could change the last bit of a sum.
+# Each job is one process with one thread. Threads of the libraries would compete for the cores, and could change the
+# last bit of a sum.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -37,7 +39,7 @@ RATE = 44100
 
 
 def make_plans(corpus: Path, hours: float, seed: int, can_sample: bool) -> list[Plan]:
-    """The tracks that fill these hours."""
+    """Plans tracks until they fill these hours."""
     scores = freedoom_scores(corpus / "midi") if can_sample else []
     classical = music21_scores() if can_sample else []
     clips = corpus_clips(corpus / "train")
@@ -50,7 +52,7 @@ def make_plans(corpus: Path, hours: float, seed: int, can_sample: bool) -> list[
 
 
 def write_track(albums: Path, seed: int, plan: Plan, can_sample: bool) -> str:
-    """Renders one track unless its file is there; returns what went wrong, or `""`."""
+    """Renders one track if its file does not exist yet; returns why it was left out, or `""`."""
     path = albums / plan.path
     if path.is_file():
         return ""
@@ -63,7 +65,7 @@ def write_track(albums: Path, seed: int, plan: Plan, can_sample: bool) -> str:
 
 
 def link_clips(corpus: Path, albums: Path) -> None:
-    """Puts each clip of the corpus into the album of what was made from it."""
+    """Links each clip of the corpus into the album of the tracks that are made from it."""
     for clip in corpus_clips(corpus / "train"):
         target = albums / album_of(clip.key) / f"{clip.title}.flac"
         if not target.is_file():
@@ -78,25 +80,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("corpus", nargs="?", type=Path, help="folder with midi/ and train/")
     parser.add_argument("out", nargs="?", type=Path, help="output folder")
-    parser.add_argument("--hours", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=1, help="tracks rendered at a time")
+    parser.add_argument("--hours", type=float, default=1.0, help="hours of music in all (default 1)")
+    parser.add_argument("--seed", type=int, default=0, help="seed that the tracks are planned from (default 0)")
+    parser.add_argument("--jobs", type=int, default=1, help="number of tracks rendered in parallel (default 1)")
     parser.add_argument("--describe", nargs="+", type=Path, metavar="FOLDER", help="compare sets of FLAC files")
     args = parser.parse_args()
     if args.describe:
         print(describe(args.describe))
         return 0
     if args.corpus is None or args.out is None or not args.corpus.is_dir():
-        parser.error(f"CORPUS (a folder) and OUT are needed; received {args.corpus} and {args.out}")
+        parser.error(f"CORPUS (an existing folder) and OUT are required; received {args.corpus} and {args.out}")
     lacking = soundfonts.missing()
     if lacking:
-        parser.error(f"scores are played by FluidSynth; {lacking}")
+        parser.error(f"FluidSynth and its soundfonts are required to play scores; {lacking}")
 
     plans = make_plans(args.corpus, args.hours, args.seed, can_sample=True)
     albums = args.out / "albums"
     link_clips(args.corpus, albums)
     (args.out / "ATTRIBUTION.md").write_text(attribution(args.corpus, plans), "utf-8")
-    # Fresh processes: forked ones would share locks of libraries that have threads.
+    # Processes are spawned, because forked ones would inherit locks of libraries that use threads.
     context = multiprocessing.get_context("spawn")
     failed = []
     with concurrent.futures.ProcessPoolExecutor(args.jobs, mp_context=context) as pool:
@@ -105,7 +107,7 @@ def main() -> int:
             if future.result():
                 failed.append(future.result())
     for reason in sorted(failed):
-        print(f"left out {reason}", file=sys.stderr)
+        print(f"left out: {reason}", file=sys.stderr)
     print(f"{len(plans) - len(failed)} tracks, {sum(plan.duration for plan in plans) / 3600:.2f} h, in {albums}")
     return 0
 

@@ -1,8 +1,8 @@
-"""Keeps of a CycloneDX bill of materials what tells the parts: names, versions, licences, which needs which.
+"""Reduces a CycloneDX bill of materials to names, versions, licences and dependencies.
 
     python tools/sbom.py requirements/sbom.json
 
-What cyclonedx-py adds, home pages and one-line descriptions, is four fifths of the file, and paths of this machine.
+cyclonedx-py also writes home pages and descriptions, which are four fifths of the file, and local paths.
 """
 
 import json
@@ -15,7 +15,7 @@ KEPT = ("bom-ref", "licenses", "name", "purl", "type", "version")
 def main() -> None:
     path = Path(sys.argv[1])
     bill = json.loads(path.read_text("utf-8"))
-    # pip is what installed, ours is what the rest is for.
+    # pip only installed the packages, and our own package is not one of its dependencies.
     parts = [part for part in bill["components"] if part["name"] not in ("pip", "keras_audiosr", "keras-audiosr")]
     kept = {part["bom-ref"] for part in parts}
     bill["components"] = [{key: part[key] for key in KEPT if key in part} for part in parts]

@@ -1,13 +1,14 @@
-"""Hours of streaming restore and thousands of served requests: do memory and latency stay flat?
+"""Streams for hours and serves thousands of requests, to see whether memory and latency stay constant.
 
     python tools/soak.py stream FOLDER [--minutes 120] [--speed 1] [--block 1024] [--model MODEL]
     python tools/soak.py serve FOLDER [--requests 10000] [--clients 4] [--model MODEL]
     python tools/soak.py plot FOLDER [-o docs/soak]
 
-`stream` feeds a repeated clip to a runner, in stereo, as a sound card would (`--speed 0`: as fast as it goes), and
-holds every sample that comes back to what the same runner made of the whole clip at once. `serve` sends windows to
-tests/model_server.py, a stand-in of TensorFlow Serving on this machine, and holds every answer to LiteRT's. Both write
-a line of figures every few seconds, so that `plot` can draw a run that is still under way or was broken off.
+`stream` feeds a repeated stereo clip to a runner in blocks, as a sound card would (or as fast as possible, with
+`--speed 0`). It compares every restored sample with what the same runner returns for the whole clip at once. `serve`
+sends windows to tests/model_server.py, a stand-in for TensorFlow Serving on this machine, and compares every response
+with the output of LiteRT. Both write a line of figures every few seconds, so `plot` can also draw a run that is still
+in progress or was interrupted.
 """
 
 import argparse
@@ -26,29 +27,29 @@ import numpy as np
 
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "tests" / "data" / "loop_tabla.flac"
-# Different windows that `serve` sends in turn.
+# Number of different windows that `serve` sends in turn.
 NUM_WINDOWS = 16
 
 
 def resident(process: int | str = "self") -> float:
-    """Resident memory of a process, MiB (Linux)."""
+    """Returns the resident memory of a process in MiB (Linux only)."""
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 class Log:
-    """A file of JSON lines: what was run, then the figures of one interval after another.
+    """A file of JSON lines: the first describes the run, and each of the others has the figures of one interval.
 
     Args:
-        path: the file; it must not exist yet.
-        seconds: an interval.
-        about: what was run.
-        processes: name -> process whose resident memory is to be recorded.
+        path: path of the file, which must not exist yet.
+        seconds: length of an interval.
+        about: description of the run.
+        processes: name -> ID of a process whose resident memory is recorded, or `"self"`.
     """
 
     def __init__(self, path: Path, seconds: float, about: dict, processes: dict[str, int | str]):
         if path.exists():
-            raise SystemExit(f"a log is not replaced; {path} is there; name another folder")
+            raise SystemExit(f"an existing log is not replaced; {path} exists; use another folder")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("x", encoding="utf-8")
         self._seconds, self._processes = seconds, processes
@@ -65,16 +66,23 @@ class Log:
         self._file.flush()
 
     def add(self, latency: float, done: int, difference: float, late: float = 0.0) -> None:
-        """Takes one step: its seconds, what it did, its largest difference, and by how much it came too late."""
+        """Adds the figures of one step.
+
+        Args:
+            latency: seconds that the step took.
+            done: samples or requests that it completed.
+            difference: largest difference of a sample from the expected one.
+            late: seconds by which the step started too late.
+        """
         with self._lock:
             self._latencies.append(latency)
             self._done += done
-            # Written so that NaN stays.
+            # This form of the comparison keeps NaN.
             self._worst = difference if not difference <= self._worst else self._worst
             self._late = max(self._late, late)
 
     def due(self, end: bool = False) -> None:
-        """Writes the interval's line once its time has come, or at the end."""
+        """Writes a line if an interval is over, or if this is the end of the run."""
         now = time.monotonic()
         if now - self._last < self._seconds and not end:
             return
@@ -92,16 +100,25 @@ class Log:
 
 
 def stream(folder: Path, minutes: float, speed: float, block: int, model: str | None, interval: float) -> None:
-    """Restores a repeated stereo clip block by block for so many minutes."""
+    """Restores a repeated stereo clip block by block, and writes `stream.jsonl`.
+
+    Args:
+        folder: folder of the log.
+        minutes: duration of the run.
+        speed: factor of real time; 0 runs as fast as possible.
+        block: samples of a block.
+        model: exported model; the bundled one if `None`.
+        interval: seconds between two lines of the log.
+    """
     from keras_audiosr.files.audio_files import read
     from keras_audiosr.runners import load_runner
 
     runner = load_runner(model)
     clip, sample_rate = read(CLIP, runner.sample_rate)
-    # Whole hops, so that every repetition lies on the network's grid as the first did.
+    # The clip has whole hops, so that every repetition starts at the same place in a hop.
     clip = clip[: len(clip) // runner.hop_length * runner.hop_length]
     clip = np.resize(clip, (len(clip), 2)).astype(np.float32)
-    # What the clip sounds like between itself and itself.
+    # The expected output is that of the clip with a repetition before and after it.
     expected = runner.run(np.tile(clip, (3, 1)), sample_rate)[len(clip) : 2 * len(clip)]
     about = {"kind": "stream", "model": runner.name, "weights": runner.version, "runner": type(runner).__name__}
     about |= {"block": block, "sample_rate": sample_rate, "channels": 2, "speed": speed}
@@ -123,7 +140,7 @@ def stream(folder: Path, minutes: float, speed: float, block: int, model: str | 
         received += block
         if not len(ready):
             continue
-        # Before the first repetition there was silence.
+        # The first pass of the clip is not compared, because there was silence before it.
         known = ready[max(0, len(clip) - returned) :]
         first = returned + len(ready) - len(known)
         difference = np.abs(known - expected[np.arange(first, first + len(known)) % len(clip)])
@@ -133,11 +150,21 @@ def stream(folder: Path, minutes: float, speed: float, block: int, model: str | 
     rest = processor.finish()
     log.due(end=True)
     if returned + len(rest) != received:
-        raise SystemExit(f"as many samples must come out as went in; {received} in, {returned + len(rest)} out")
+        raise SystemExit(
+            f"the output must have as many samples as the input; received {returned + len(rest)} for {received}"
+        )
 
 
 def serve(folder: Path, requests: int, clients: int, model: str | None, interval: float) -> None:
-    """Sends so many windows to a model server on this machine, a few at a time."""
+    """Sends windows to a model server on this machine, and writes `serve.jsonl`.
+
+    Args:
+        folder: folder of the log.
+        requests: number of requests.
+        clients: number of threads that send requests.
+        model: exported model; the tiny one of the tests if `None`.
+        interval: seconds between two lines of the log.
+    """
     from keras_audiosr.runners import load_runner
     from keras_audiosr.runners.serving import ServingRunner
     from keras_audiosr.stages.serve import serve
@@ -184,8 +211,8 @@ def serve(folder: Path, requests: int, clients: int, model: str | None, interval
 
 
 def summarize(about: dict, lines: list[dict]) -> dict:
-    """What a run's lines come to."""
-    # The first tenth fills caches and pools.
+    """Summarizes the lines of a run: duration, amount of work, memory and its growth, latency, largest difference."""
+    # The first tenth is left out, because caches and pools still grow.
     steady = lines[len(lines) // 10 :]
     unit, along = _along(about, steady)
     summary = {"minutes": round(lines[-1]["seconds"] / 60, 1), "done": lines[-1]["done"]}
@@ -210,14 +237,14 @@ def summarize(about: dict, lines: list[dict]) -> dict:
 
 
 def _along(about: dict, lines: list[dict]) -> tuple[str, np.ndarray]:
-    """What figures are held against: hours of a stream, thousands of requests."""
+    """Returns the unit and the values of the axis for the growth of memory: hours, or thousands of requests."""
     if about["kind"] == "stream":
         return "hour", np.array([line["seconds"] for line in lines]) / 3600
     return "1000_requests", np.array([line["done"] for line in lines]) / 1000
 
 
 def draw(path: Path, about: dict, lines: list[dict], summary: dict) -> None:
-    """Memory above, latency below, over the minutes of a stream or the requests sent."""
+    """Draws memory and latency over the minutes of a stream or over the number of requests."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -230,7 +257,7 @@ def draw(path: Path, about: dict, lines: list[dict], summary: dict) -> None:
         grown = summary[name]["change"]
         label = f"{name.removesuffix('_mib')}: {grown:+.1f} MiB after the first tenth"
         memory.plot(along, [line[name] for line in lines], label=label)
-    # From zero, so that a leak looks like one and a page or two do not.
+    # The axis begins at zero, so that a leak is visible and a growth by a few pages is not.
     memory.set(ylabel="resident memory (MiB)", ylim=(0, 1.4 * memory.get_ylim()[1]))
     for name, label in (("p50_ms", "median"), ("p99_ms", "99 %"), ("max_ms", "largest")):
         latency.plot(along, [line[name] for line in lines], label=label, linewidth=1)
@@ -242,7 +269,7 @@ def draw(path: Path, about: dict, lines: list[dict], summary: dict) -> None:
         if about["speed"]:
             latency.axhline(span / about["speed"], color="0.6", linewidth=1, linestyle=":", label="a block of sound")
     else:
-        what = f"{summary['done']:,} requests to the served model {about['model']}, {about['clients']} at a time"
+        what = f"{summary['done']:,} requests to the served model {about['model']}, {about['clients']} in parallel"
     memory.set_title(what)
     for axes in (memory, latency):
         axes.grid(alpha=0.3)
@@ -252,23 +279,23 @@ def draw(path: Path, about: dict, lines: list[dict], summary: dict) -> None:
 
 
 def plot(folder: Path, out: Path) -> None:
-    """Draws what is there of the logs of a folder, and prints what they come to."""
+    """Draws the logs of a folder, writes them as JSON for the docs, and prints their summaries."""
     logs = sorted(path for path in folder.glob("*.jsonl") if path.stem in ("stream", "serve"))
     if not logs:
-        raise SystemExit(f"a log of 'stream' or 'serve' is needed; {folder} has none; run one of them")
+        raise SystemExit(f"a log of 'stream' or 'serve' is required; {folder} has none; run one of them first")
     out.mkdir(parents=True, exist_ok=True)
     for log in logs:
-        # The last line may be cut where a run was broken off.
+        # The last line may be incomplete if a run was interrupted.
         whole = [line for line in log.read_text("utf-8").splitlines(keepends=True) if line.endswith("\n")]
         about, *lines = map(json.loads, whole)
         if not lines:
-            raise SystemExit(f"a log needs a line of figures; {log} has none yet; wait")
-        # Where it lay on the machine that ran it is nobody's business.
+            raise SystemExit(f"a log must have a line of figures; {log} has none yet; wait for the next interval")
+        # Absolute paths are shortened to file names, because the docs must not show the folders of a machine.
         about["command"] = " ".join(
             Path(word).name if Path(word).is_absolute() else word for word in about["command"].split()
         )
         summary = summarize(about, lines)
-        # No more points than a picture can show.
+        # The docs need no more points than a picture can show.
         few = lines[:: max(1, len(lines) // 200)]
         columns = {key: [line[key] for line in few] for key in few[0]}
         content = {"about": about, "summary": summary, "lines": columns}
@@ -282,22 +309,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     verbs = parser.add_subparsers(dest="verb", required=True)
     streaming = verbs.add_parser("stream", help="restore a repeated clip block by block")
-    streaming.add_argument("--minutes", type=float, default=120.0)
+    streaming.add_argument("--minutes", type=float, default=120.0, help="duration of the run (default 120)")
     streaming.add_argument(
-        "--speed", type=float, default=1.0, help="times real time; 0: as fast as it goes (default 1)"
+        "--speed", type=float, default=1.0, help="factor of real time; 0 is as fast as possible (default 1)"
     )
-    streaming.add_argument("--block", type=int, default=1024, help="samples a block (default 1024)")
+    streaming.add_argument("--block", type=int, default=1024, help="samples of a block (default 1024)")
     serving = verbs.add_parser("serve", help="send windows to a model server on this machine")
-    serving.add_argument("--requests", type=int, default=10_000)
-    serving.add_argument("--clients", type=int, default=4, help="requests at a time (default 4)")
+    serving.add_argument("--requests", type=int, default=10_000, help="number of requests (default 10000)")
+    serving.add_argument("--clients", type=int, default=4, help="number of parallel requests (default 4)")
     for verb in (streaming, serving):
-        verb.add_argument("folder", type=Path, help="where the log goes")
-        verb.add_argument("--model", help="exported model; else the bundled one (serve: the tests' tiny one)")
-        verb.add_argument("--interval", type=float, default=10.0, help="seconds a line of the log (default 10)")
+        verb.add_argument("folder", type=Path, help="folder for the log")
+        verb.add_argument("--model", help="exported model (default: the bundled one; for serve the tests' tiny one)")
+        verb.add_argument("--interval", type=float, default=10.0, help="seconds between two lines (default 10)")
     plotting = verbs.add_parser("plot", help="draw the logs of a folder")
-    plotting.add_argument("folder", type=Path)
-    plotting.add_argument("-o", "--out", type=Path, default=ROOT / "docs" / "soak")
-    # So that a server that was started is ended too.
+    plotting.add_argument("folder", type=Path, help="folder with the logs")
+    plotting.add_argument("-o", "--out", type=Path, default=ROOT / "docs" / "soak", help="default: docs/soak")
+    # A normal exit on SIGTERM also ends a server that was started.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     arguments = vars(parser.parse_args())
     verb = {"stream": stream, "serve": serve, "plot": plot}[arguments.pop("verb")]

@@ -3,12 +3,13 @@
     python tools/study.py CORPUS WORK [--minutes 30] [--only ROW ...] [--cores 0] [--skip-training] [--out docs/study]
     python tools/study.py --smoke WORK
 
-CORPUS: folders train/ and dev/ of FLAC files. WORK: where everything in between goes; interrupted, the same command
-goes on where it was. A row is measured as soon as it is trained, and what it found is kept in OUT/rows/ROW.json. What
-has a record there is not made again, also on another machine with an empty WORK; the document is made of records alone.
-A record, or a folder of WORK, that was made under other settings is refused. A row trains on one core; `--cores 0 1`
-trains two at a time. `--smoke` runs the same code on the bundled clip with tiny networks. A row that fails does not
-stop the others; it is named at the end, with exit code 1.
+CORPUS contains the folders train/ and dev/ with FLAC files. WORK receives all intermediate files. If the command is
+interrupted and run again, it continues where it stopped. Each row of the table is one trained network. A row is
+measured as soon as it is trained, and OUT/rows/ROW.json keeps the results as a record. Rows with a record are not made
+again, even on another machine with an empty WORK. The tables and pictures are made from the records alone. A record or
+a folder of WORK that was made with other settings is refused. Each row trains on one core, so `--cores 0 1` trains two
+rows in parallel. `--smoke` runs the same code on the bundled clip with tiny networks. If a row fails, the others
+continue; the failure is reported at the end, with exit code 1.
 """
 
 import argparse
@@ -27,7 +28,7 @@ CLIP = TOOLS.parent / "tests" / "data" / "loop_tabla.flac"
 
 
 def smoke_corpus(folder: Path) -> Path:
-    """Three pieces of the bundled clip to train on, one to measure."""
+    """Writes three pieces of the bundled clip for training and one for measuring; returns `folder`."""
     from keras_audiosr.files.audio_files import read, write
 
     clip, sample_rate = read(CLIP)
@@ -41,7 +42,16 @@ def smoke_corpus(folder: Path) -> Path:
 
 
 def prepare(corpus: Path, work: Path, needed: set[str]) -> dict[str, dict[str, Path]]:
-    """corpus name -> part -> manifest, of the MP3s and of the low rates that are needed."""
+    """Makes the pairs of MP3 files and the needed pairs of low sample rates.
+
+    Args:
+        corpus: folder with `train/` and `dev/`.
+        work: folder for the pairs.
+        needed: names of the corpora that are needed.
+
+    Returns:
+        Corpus name -> part (`"train"` or `"dev"`) -> path of the manifest.
+    """
     from corpus import make_pairs
     from study_parts.baselines import LOW_RATES, low_rate_pairs
 
@@ -55,10 +65,18 @@ def prepare(corpus: Path, work: Path, needed: set[str]) -> dict[str, dict[str, P
 
 
 def work_off(names, manifests, study, work: Path, cores: list[int], train: bool) -> list[str]:
-    """Trains each row and writes its record, in processes of its own, one row a core at a time.
+    """Trains and measures each row in its own processes, with one row at a time on each core.
+
+    Args:
+        names: names of rows and baselines.
+        manifests: the result of `prepare`.
+        study: a `records.Study`.
+        work: folder for intermediate files.
+        cores: numbers of the CPU cores.
+        train: whether to train rows, or only to measure them.
 
     Returns:
-        A line about each that failed.
+        One line for each failure.
     """
     from study_parts.records import BASELINES, KNOWN
 
@@ -91,10 +109,10 @@ def work_off(names, manifests, study, work: Path, cores: list[int], train: bool)
                 call("training", name, parts["train"], core)
             call("measuring", name, parts["dev"], core)
         except subprocess.CalledProcessError:
-            # One row that fails must not cost the others their night.
+            # The other rows go on, because a run takes a night.
             log = work / "rows" / name / "log.txt"
             lines = log.read_text("utf-8", "replace").splitlines() or ["no message"]
-            failure = f"{name} failed; {lines[-1]}; see {log}"
+            failure = f"{name} failed: {lines[-1]}; see {log}"
             print(failure, file=sys.stderr, flush=True)
             return failure
         finally:
@@ -106,15 +124,15 @@ def work_off(names, manifests, study, work: Path, cores: list[int], train: bool)
 
 
 def make(study, names: list[str], args: argparse.Namespace) -> list[str]:
-    """Makes the records that are missing, and the document of all there are.
+    """Makes the missing records, and writes the tables and pictures of all records.
 
     Args:
         study: a `records.Study`.
-        names: of rows and baselines.
-        args: of the command line.
+        names: names of rows and baselines.
+        args: arguments of the command line.
 
     Returns:
-        A line about each row that failed.
+        One line for each failure.
     """
     from study_parts.records import BASELINES, KNOWN, UNPROCESSED, claim, is_trained
     from study_parts.spectra import unprocessed
@@ -144,14 +162,14 @@ def make(study, names: list[str], args: argparse.Namespace) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("corpus", nargs="?", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--minutes", type=float, default=30.0, help="CPU minutes of optimizer steps a row (default 30)")
-    parser.add_argument("--only", nargs="+", metavar="ROW", help="these rows")
-    parser.add_argument("--cores", nargs="+", type=int, default=[0], help="a row trains on each (default 0)")
-    parser.add_argument("--skip-training", action="store_true", help="measure and write what is trained so far")
-    parser.add_argument("--out", type=Path, help="folder of the result (default docs/study; WORK/study with --smoke)")
-    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("corpus", nargs="?", type=Path, help="folder with train/ and dev/")
+    parser.add_argument("work", type=Path, help="folder for intermediate files")
+    parser.add_argument("--minutes", type=float, default=30.0, help="CPU minutes of training for each row (default 30)")
+    parser.add_argument("--only", nargs="+", metavar="ROW", help="train and measure only these rows")
+    parser.add_argument("--cores", nargs="+", type=int, default=[0], help="numbers of the cores to use (default 0)")
+    parser.add_argument("--skip-training", action="store_true", help="measure only the rows that are already trained")
+    parser.add_argument("--out", type=Path, help="folder of the results (default: docs/study; WORK/study with --smoke)")
+    parser.add_argument("--smoke", action="store_true", help="use the bundled clip and tiny networks")
     args = parser.parse_args()
     from study_parts.baselines import BASELINES
     from study_parts.records import Study, hash_of_music
@@ -161,22 +179,22 @@ def main() -> None:
 
     rows = [row.name for row in ROWS if args.only is None or row.name in args.only]
     if args.only and len(rows) < len(args.only):
-        parser.error(f"a row is one of {', '.join(row.name for row in ROWS)}; received {' '.join(args.only)}")
+        parser.error(f"a row must be one of {', '.join(row.name for row in ROWS)}; received {' '.join(args.only)}")
     if args.smoke:
         args.corpus = smoke_corpus(args.work / "corpus")
     if args.corpus is None or not (args.corpus / "train").is_dir() or not (args.corpus / "dev").is_dir():
         parser.error(
-            f"CORPUS needs folders train and dev of FLAC files; received {args.corpus}; see the first lines above"
+            f"CORPUS must contain folders train and dev with FLAC files; received {args.corpus}; see the usage above"
         )
     out = args.out or (args.work / "study" if args.smoke else TOOLS.parent / "docs" / "study")
     study = Study(out, args.minutes, args.smoke, hash_of_music(args.corpus))
     try:
-        # Baselines first: minutes, where rows take a night.
+        # Baselines come first, because they take minutes and rows take a night.
         failures = make(study, [*([] if args.only else BASELINES), *rows], args)
     except UsageError as error:
         parser.error(str(error))
     if failures:
-        # Once more, behind all that was measured.
+        # The failures were printed before. They are repeated here, so that they are the last lines of the output.
         sys.exit("\n".join(failures))
 
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# What the reference environment is made of: installs what requirements/reference.txt pins, and writes from that
-# docs/licences.md and requirements/sbom.json (CycloneDX). Then asks for known vulnerabilities, where they can be had.
+# Documents the packages of the reference environment: installs what requirements/reference.txt pins, and writes
+# docs/licences.md and requirements/sbom.json (CycloneDX) from it. Then it checks for known vulnerabilities with
+# pip-audit, if its source can be reached.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
@@ -15,6 +16,6 @@ if [ ! -x "$tools/cyclonedx-py" ]; then
 fi
 "$tools/cyclonedx-py" environment "$python" --output-format JSON --output-reproducible --output-file requirements/sbom.json
 "$python" tools/sbom.py requirements/sbom.json
-# Its answers change from day to day: not a test, and nothing of it is kept.
+# The results of pip-audit change from day to day, so they are only printed and do not fail this script.
 "$tools/pip-audit" --strict --require-hashes --disable-pip -r requirements/reference.txt ||
-  echo "tools/supply.sh: pip-audit found something, or its source did not answer (see above)" >&2
+  echo "tools/supply.sh: pip-audit found vulnerabilities, or could not reach its source (see above)" >&2

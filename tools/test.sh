@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Makes two environments and passes the tests in both: the reference (TensorFlow 2.16 with tensorflow-io) and
-# the newest TensorFlow without it, beside JAX. Lint, format, types and import direction are checked in the first.
-# Builds the site, warnings as errors, in a third, and looks at it in Chromium over http.
-# Then builds the wheel, installs it in a fourth that has nothing else, and restores a song there; checks sdist and wheel
-# as an index would; in a fifth environment, which has only what a player has, it plays a song.
+# Makes two environments and runs the tests in both: the reference (TensorFlow 2.16 with tensorflow-io), and the newest
+# TensorFlow without tensorflow-io, with JAX. Lint, format and types are checked in the first one.
+# Then it builds the site in a third environment, with warnings as errors, and tests it in Chromium over HTTP.
+# Then it builds the wheel, installs it alone in a fourth environment, and restores a song there. It also checks the
+# sdist and the wheel as a package index would. A fifth environment has only what a player needs, and plays a song.
 #
-#   tools/test.sh            everything
-#   tools/test.sh reference  the first environment alone (or: newest, docs, wheel)
+#   tools/test.sh            runs everything
+#   tools/test.sh reference  runs only the first part (others: newest, docs, wheel)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
 legs="${1:-reference newest docs wheel}"
 
-# What is installed must be enough: no checkout on the path, no TensorFlow.
+# The installed wheel must be enough to restore a song, without the checkout on the path and without TensorFlow.
 wheel() {
   local folder
   folder="$(mktemp -d)"
@@ -25,15 +25,15 @@ wheel() {
   (cd "$folder" && venv/bin/keras-audiosr restore song.mp3)
   [ -s "$folder/song.restored.flac" ]
   if "$folder/venv/bin/python" -c 'import tensorflow' 2>/dev/null; then
-    echo "tools/test.sh: the wheel alone must not bring TensorFlow" >&2
+    echo "tools/test.sh: the wheel alone must not install TensorFlow" >&2
     return 1
   fi
-  # What would be published is complete; it is a wheel made from the sdist, as pip makes it where there is no wheel.
+  # The published files must be complete. This wheel is built from the sdist, as pip does when an index has no wheel.
   "$(command -v python3.11 || command -v python3)" -m venv "$folder/publish"
   "$folder/publish/bin/python" -m pip install -q --disable-pip-version-check 'build >= 1, < 2' 'twine >= 6, < 8'
   "$folder/publish/bin/python" -m build --outdir "$folder/dist" "$folder/source" >/dev/null
   "$folder/publish/bin/python" -m twine check --strict "$folder/dist/"*
-  # A player has less still: these three, and the package without what it would bring.
+  # A player needs only these three packages, and this package without its other requirements.
   "$(command -v python3.11 || command -v python3)" -m venv "$folder/player"
   "$folder/player/bin/python" -m pip install -q --disable-pip-version-check numpy soundfile ai-edge-litert
   "$folder/player/bin/python" -m pip install -q --disable-pip-version-check --no-deps "$folder"/*.whl
@@ -42,13 +42,13 @@ wheel() {
   [ -s "$folder/piped.wav" ]
 }
 
-# The pages of report are heard and pressed in Chromium. Without it those tests skip, and say so.
+# The tests of the pages that report makes need Chromium. Without it they skip and say so.
 if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium >/dev/null; } ||
     echo "tools/test.sh: Chromium could not be installed; tests/test_report_page.py will skip" >&2
 fi
 
-# The page that restores in the browser is tested with what npm brings.
+# The tests of the page that restores in the browser need libraries from npm.
 if command -v npm >/dev/null; then
   tools/web/build.sh || echo "tools/test.sh: the page of tools/web could not be built; tests/test_web.py will skip" >&2
 fi
@@ -59,7 +59,7 @@ for leg in $legs; do
     newest) environment .venv-newest ".[train,test]" jax ;;
     docs)
       if command -v npm >/dev/null; then tools/site.sh; else tools/docs.sh; fi
-      # Chromium is driven from the first environment.
+      # The first environment has the packages that control Chromium.
       if [ -x .venv-test/bin/python ]; then .venv-test/bin/python -m pytest tests/test_site.py; fi
       continue ;;
     wheel) wheel; continue ;;

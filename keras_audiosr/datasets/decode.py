@@ -22,7 +22,7 @@ from ..files.encoder_gain import encoder_gain
 from ..files.libsndfile import read_open_sound
 from ..shelf.manifests import Pair
 from ..sound.layouts import USUAL
-from ..sound.mid_side import layout_pairs, to_mid_side
+from ..sound.mid_side import Pairs, layout_pairs, to_mid_side
 
 # soundfile is the default, also where tensorflow-io runs (TensorFlow 2.16 and 2.17): it needs a sixth of the
 # processor time (27 against 163 us for a pair of 2,000 samples, FLAC and MP3). tensorflow-io would leave two
@@ -165,6 +165,13 @@ def decode_pair(
     return lossless, decode_twin(pair, folder, decoder, undo_encoder_gain)
 
 
+def left_right_pairs(pair: Pair, folder: StrPath) -> Pairs:
+    """The indices of left and right channels in the lossy file of a pair, as `restore` finds them for the same file."""
+    # The layout of one or two channels is known without reading the file's header.
+    layout = "" if pair.channels in USUAL else headers.probe(Path(folder) / pair.lossy).channel_layout
+    return layout_pairs(pair.channels, layout)
+
+
 def decode_mid_side(
     pair: Pair, folder: StrPath, decoder: str = "soundfile", undo_encoder_gain: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -187,9 +194,7 @@ def decode_mid_side(
         AudioFileError: as `decode_pair`.
     """
     both = decode_pair(pair, folder, decoder, undo_encoder_gain)
-    # Of one or two channels the layout is known without a look at the file.
-    layout = "" if pair.channels in USUAL else headers.probe(Path(folder) / pair.lossy).channel_layout
-    places = layout_pairs(pair.channels, layout)
+    places = left_right_pairs(pair, folder)
     # Channels are made rows first, so that sums read memory in order.
     lossless, lossy = (to_mid_side(np.ascontiguousarray(audio.T).T, places).T for audio in both)
     return lossless, lossy

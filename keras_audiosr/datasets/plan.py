@@ -16,6 +16,9 @@ from ..presets.settings import WindowSettings, require_positive
 from ..shelf.manifests import SPLITS, Pair, read_manifest, split_albums
 from .decode import choose_decoder
 
+# Samples in a window where nobody names another length: those of the paper.
+WINDOW_LENGTH = 2000
+
 
 @dataclasses.dataclass(frozen=True)
 class ReadSettings:
@@ -65,7 +68,7 @@ def settings_of(
     Raises:
         UsageError: an unknown keyword, or a value out of its range.
     """
-    windows = windows or WindowSettings(window_length=2000, batch_size=32)
+    windows = windows or WindowSettings(window_length=WINDOW_LENGTH, batch_size=32)
     reading = reading or ReadSettings()
     names = [{field.name for field in dataclasses.fields(one)} for one in (windows, reading)]
     for key in keywords:

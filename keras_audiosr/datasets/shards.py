@@ -188,7 +188,7 @@ def write_records(
             (partial / INDEX).write_text(json.dumps(index, indent=1) + "\n", "utf-8")
     except tf.errors.OpError as error:
         raise AudioFileError(
-            f"the output must be writable; {out}: {cause(error)}; check the folder, its rights and the free space"
+            f"the output must be writable; {out}: {cause(error)}; check the folder, its permissions and the free space"
         ) from error
     return index
 

@@ -11,23 +11,23 @@ from ..measures.tables import COLUMNS, EvaluationTable
 TEMPLATE = """{header}
 # {name}
 
-Exported by keras_audiosr {version}. The model has {parameters:,} parameters. It works at {sample_rate} Hz, on one row
-of samples at a time.
+This model was exported by keras_audiosr {version}. It has {parameters:,} parameters. It processes one channel at a
+time, at {sample_rate} Hz.
 
 ## What it does
 
-The model takes music that a lossy codec has damaged, such as MP3 at a low bitrate. It returns music of the same length,
-sample rate and number of channels that is closer to a lossless copy. Where the codec left a signal, there is less codec
-noise. Where the codec removed everything, there is plausible content.
+The input is music that a lossy codec has damaged, such as MP3 at a low bitrate. The output has the same length, sample
+rate and number of channels, and is closer to a lossless copy. Where the codec left a signal, the model reduces the
+codec noise. Where the codec removed everything, the model adds plausible content.
 
 ## What it is for, and what it is not for
 
 - It is for listening to old MP3s whose lossless source is lost.
-- **It invents detail that was not in the file.** What it adds above the codec's cutoff sounds likely, but it does not
-  recover what was recorded. Do not use it as evidence, for forensics, or for archiving in place of the original. Do not
-  pass a restored file off as a lossless one.
-- It was trained on music at {sample_rate} Hz. At other sample rates only its correction is resampled and added. Speech,
-  and codecs that were not part of its training, may gain less or become worse.
+- **It invents detail that was not in the file.** The sound that it adds above the codec's cutoff is plausible, but it
+  is not the sound that was recorded. Do not use it as evidence, for forensics, or for archiving in place of the
+  original. Do not pass a restored file off as a lossless one.
+- It was trained on music at {sample_rate} Hz. For music at another sample rate, its correction is resampled and added.
+  Speech, and codecs that were not part of its training, may improve less or become worse.
 - It does not remove clipping, noise or hiss, and it does not fix dropouts.
 
 ## How to use it
@@ -36,8 +36,9 @@ noise. Where the codec removed everything, there is plausible content.
 
 In Python, call `keras_audiosr.load_runner(folder).run(lossy)`, where `lossy` is an array `(time, channels)` in [-1, 1].
 
-A window has {window_length} samples. On each side {context} of them are context, so the samples between do not depend
-on where the windows begin. Every exported file was compared with the Keras model. The largest differences are: {worst}.
+A window has {window_length} samples. On each side, {context} of them are context. The samples between them do not
+depend on the position of the window. Every exported file was compared with the Keras model. The largest differences
+are: {worst}.
 {device}
 ## Figures
 
@@ -55,16 +56,17 @@ on where the windows begin. Every exported file was compared with the Keras mode
 """
 
 STREAMING = """
-Players use a step, `step(lossy, state) -> (restored, state)`, with a batch of 1. The state is zero at first:
+Players use a step, `step(lossy, state) -> (restored, state)`, with a batch of 1. Begin with a state of zeros. Before
+the music, feed the warm-up as silence and discard its output:
 
-| file | samples a step | output lags by | heard after | silence first | state |
+| file | samples in a step | delay of the output | latency | warm-up | state |
 |---|---:|---:|---:|---:|---:|
 {rows}
 """
 VARIANTS = """
 In the smaller variants the convolutions are quantized and the Fourier transform is not:
 
-| file | noise under what the model changes |
+| file | noise below the change that the model makes |
 |---|---:|
 {rows}
 """
@@ -78,8 +80,8 @@ TAGS = (
 NO_LICENCE = "unknown"
 _LICENCE = re.compile(r"^Licen[cs]e of the weights: *([\w.+-]+?)\.?$", re.MULTILINE)
 
-NO_FIGURES = "Not measured for this export; `keras-audiosr evaluate` makes the table."
-NO_ATTRIBUTION = "Not recorded for this export. Before passing it on, add what its training data's licences ask for."
+NO_FIGURES = "This export was not measured. `keras-audiosr evaluate` makes the table."
+NO_ATTRIBUTION = "The training data was not recorded. Before you pass the model on, add what the licences require."
 
 
 _BEFORE = "\n## Training data, licences and attribution\n\n"

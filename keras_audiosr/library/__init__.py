@@ -1,1 +1,1 @@
-"""The parts of restore: finding songs, planning outputs, restoring songs, and reporting what became of each."""
+"""The parts of `restore`: find songs, plan outputs, restore songs, and report the outcome of each."""

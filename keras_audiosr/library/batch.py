@@ -1,4 +1,4 @@
-"""Restores many songs, one after the other or several at a time, and opens the models that do it."""
+"""Restores many songs, one after the other or in parallel, and opens the models for it."""
 
 import contextlib
 import dataclasses
@@ -21,33 +21,36 @@ from .reporter import Progress
 from .settings import Settings
 from .song import restore_song
 
-# A window is too little work for more threads.
+# One song uses at most this many cores.
 _MOST_THREADS = 4
 _AS_IT_COMES = RunnerOptions()
-# What may go wrong with one file, and does not stop the others.
+# These errors make one file fail. The other files are restored nevertheless.
 _FAILURES = (AudioSRError, OSError, MemoryError)
 
 
 def load_runners(
     model: str | os.PathLike[str] | Server | Runner | None, count: int = 1, options: RunnerOptions = _AS_IT_COMES
 ) -> list[Runner]:
-    """Opens a runner for each thread. A runner serves one thread at a time.
+    """Opens one runner for each thread, because a runner serves only one thread at a time.
 
     Args:
-        model: what `load_runner` takes, or a runner.
-        count: number of threads, which share the cores equally.
-        options: how the model is opened. Its `num_threads` is replaced by a thread's share of the cores.
+        model: a model that `load_runner` accepts, or a runner.
+        count: number of threads. They share the cores equally.
+        options: how the model is opened. Its `num_threads` is replaced by each thread's share of the cores, at most 4.
+
+    Returns:
+        `count` runners.
 
     Raises:
         ArtifactError: the model is missing or damaged.
-        UsageError: one runner was given for several threads.
+        UsageError: a single runner was given for several threads.
     """
     if not isinstance(model, Runner):
         num_threads = max(1, min(_MOST_THREADS, threads.cores() // count))
         located, options = locate(model), dataclasses.replace(options, num_threads=num_threads)
         return [open_runner(located, options) for _ in range(count)]
     if count > 1:
-        raise UsageError(f"a runner serves one thread; received one and jobs={count}; give the model's name instead")
+        raise UsageError(f"a runner serves one thread; received one and jobs={count}; pass the model's name instead")
     return [model]
 
 
@@ -59,32 +62,33 @@ def restore_each(
     options: RunnerOptions = _AS_IT_COMES,
     bars: bool = True,
 ) -> Generator[Outcome, None, None]:
-    """Restores the songs of a plan, and brings others into the output folder where the settings ask for it.
+    """Restores the songs of a plan, and copies or links skipped songs and images if `settings.others` says so.
 
     Args:
-        plan: from `plan_library`.
-        model: what `load_runner` takes, or a runner.
+        plan: the plan that `plan_library` returned.
+        model: a model that `load_runner` accepts, or a runner.
         settings: how songs are restored.
-        jobs: songs at a time, one thread each.
+        jobs: number of songs that are restored at the same time, each in its own thread.
         options: as for `load_runners`.
-        bars: whether progress bars are shown where standard error is a terminal.
+        bars: whether progress bars are shown. They appear only if standard error is a terminal.
 
     Yields:
-        What became of each file as soon as it is known. With `jobs` above 1 songs come in the order in which they end.
+        The outcome of each file, as soon as it is known. With `jobs` above 1, songs are yielded in the order in which
+        they finish.
 
     Raises:
-        UsageError: no input at all, settings that an output format does not have, `others` without an output folder
-            that holds none of the inputs, or `jobs` under 1.
+        UsageError: there is no input at all, an output format does not support the settings, `others` is set without
+            an output folder that contains none of the inputs, or `jobs` is below 1.
         ArtifactError: the model is missing or damaged.
     """
     if jobs < 1:
         raise UsageError(f"jobs must be 1 or more; received {jobs}; try 1")
     if not plan.songs and not plan.problems:
-        raise UsageError("restore needs a file; received none; name one")
+        raise UsageError("restore needs an input; received none; name a file, a folder or a pattern")
     if settings.others and plan.songs and not plan.takes_others:
         raise UsageError(
-            f"others need an output folder that holds none of the inputs; received others {settings.others} without"
-            " one; name a folder with -o"
+            f"others need an output folder that contains none of the inputs; received others {settings.others} without"
+            " such a folder; name one with -o"
         )
     for suffix in {song.target.suffix for song in plan.songs}:
         settings.sample_format(suffix)
@@ -93,7 +97,7 @@ def restore_each(
         return
     jobs = min(jobs, len(plan.songs))
 
-    # All are loaded before the work begins, so that a bad model is reported at once.
+    # All runners are opened before the work begins, so that a bad model is reported at once.
     runners: queue.SimpleQueue[Runner] = queue.SimpleQueue()
     for runner in load_runners(model, jobs, options):
         runners.put(runner)
@@ -137,8 +141,8 @@ def _failed(source: Path, error: Exception) -> FailedFile:
     if isinstance(error, AudioSRError):
         return FailedFile(source, error)
     if isinstance(error, MemoryError):
-        message = f"restoring needs more memory than there is; it ran out at {source}; use fewer --jobs"
-    else:  # such as a name that is too long, or a folder that may not be searched
+        message = f"restoring needs more memory than is free; it ran out at {source}; use fewer --jobs"
+    else:  # for example a name that is too long, or a folder without search permission
         message = f"input and output must be reachable; {source}: {cause(error)}; check the path"
     return FailedFile(source, AudioFileError(message))
 

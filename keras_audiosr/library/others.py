@@ -1,4 +1,4 @@
-"""What an output folder takes besides restored songs: songs that were skipped, and images beside the songs."""
+"""Copies or links what is not restored into the output folder: skipped songs, and images beside the songs."""
 
 import filecmp
 import os
@@ -13,9 +13,9 @@ from .settings import Settings
 
 
 def is_copy(source: Path, target: Path) -> bool:
-    """Whether `target` is a copy of `source`, or another name of it.
+    """Returns whether `target` is a copy of `source` or another name of the same file.
 
-    Files of one size and time count as equal, as `filecmp` has it; all others are compared byte by byte.
+    Files of equal size and modification time count as equal, as in `filecmp.cmp`. All others are compared byte by byte.
     """
     try:
         return target.samefile(source) or filecmp.cmp(source, target)
@@ -24,18 +24,18 @@ def is_copy(source: Path, target: Path) -> bool:
 
 
 def bring(source: Path, target: Path, settings: Settings) -> CopiedFile | PlannedFile | None:
-    """Brings a file into the output folder as it is.
+    """Copies or links an unchanged file into the output folder.
 
     Args:
         source: the file.
-        target: its place.
-        settings: `others` says how.
+        target: path of the copy or link.
+        settings: `settings.others` chooses between a copy and a hard link.
 
     Returns:
-        What was done, or what would be done in a dry run; `None` if the file is there already.
+        What was done, or in a dry run what would be done. `None` if `target` is already a copy of `source`.
 
     Raises:
-        OutputExistsError: another file is there, and is not to be replaced.
+        OutputExistsError: `target` is a different file and `settings.overwrite` is false.
         AudioFileError: `target` cannot be written.
     """
     if is_copy(source, target):

@@ -1,4 +1,4 @@
-"""What became of each song."""
+"""Records of the outcome of each song: restored, skipped, copied, planned or failed."""
 
 import dataclasses
 from pathlib import Path
@@ -10,19 +10,19 @@ from ..files.formats import LeftOut
 
 @dataclasses.dataclass(frozen=True)
 class RestoredFile:
-    """One restored file.
+    """A file that was restored.
 
     Attributes:
         source: the lossy file.
         target: the restored file.
-        duration: seconds of music.
-        elapsed: seconds it took.
-        clipped: samples beyond full scale that were clamped.
-        warnings: one line each; what the user should know.
-        left_out: what of the source its output does not have.
-        size: bytes of the restored file.
-        coding: codec, bitrate, sample rate and channels of the source.
-        record: what the restored file's `RESTORATION` tag says: source, model and settings.
+        duration: length of the music in seconds.
+        elapsed: seconds that the restoration took.
+        clipped: number of samples beyond full scale that were clamped.
+        warnings: messages for the user, each of one line.
+        left_out: parts of the source that the output lacks.
+        size: size of the restored file in bytes.
+        coding: codec, bitrate, sample rate and channels of the source, as text.
+        record: content of the `RESTORATION` tag of the restored file: source, model and settings.
     """
 
     source: Path
@@ -39,14 +39,14 @@ class RestoredFile:
 
 @dataclasses.dataclass(frozen=True)
 class SkippedFile:
-    """One file that was not restored, because there was no need.
+    """A file that was skipped because it did not need to be restored.
 
     Attributes:
         source: the file.
-        target: the restored file that exists, or that would be made.
-        reason: `"done"`: the target was made from this source by this model with these settings; `"lossless"`: there
-            is nothing to restore; `"bitrate"`: so little is missing that restoring would do harm; `"restored"`: the
-            source is itself a restored file.
+        target: the restored file that exists or would have been made.
+        reason: `"done"`: the target was already made from this source with this model and these settings.
+            `"lossless"`: the source lacks nothing. `"bitrate"`: the source lacks so little that restoring it would do
+            harm. `"restored"`: the source is itself a restored file.
         message: the reason as a sentence.
     """
 
@@ -58,12 +58,12 @@ class SkippedFile:
 
 @dataclasses.dataclass(frozen=True)
 class CopiedFile:
-    """One file that was brought into the output folder as it is: a song that was skipped, or folder art.
+    """A file that was copied or linked unchanged into the output folder: a skipped song or an image.
 
     Attributes:
         source: the file.
-        target: its copy, or its other name where it was linked.
-        size: bytes of the file.
+        target: the copy or the hard link.
+        size: size of the file in bytes.
     """
 
     source: Path
@@ -73,13 +73,13 @@ class CopiedFile:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedFile:
-    """One file that would be made if this were no dry run.
+    """A file that the run would make if it were not a dry run.
 
     Attributes:
         source: the lossy file, or the file to copy or link.
         target: the file that would be made.
-        size: estimated bytes of the restored file; bytes of a copy; 0 for a link, and where the length of the music is
-            unknown.
+        size: size of the target in bytes. It is an estimate for a restored file, and 0 for a link or if the length of
+            the music is unknown.
         work: what would be done.
     """
 
@@ -91,11 +91,11 @@ class PlannedFile:
 
 @dataclasses.dataclass(frozen=True)
 class FailedFile:
-    """One file that could not be restored.
+    """A file that could not be restored.
 
     Attributes:
         source: the file.
-        error: why.
+        error: the reason.
     """
 
     source: Path
@@ -107,13 +107,13 @@ Outcome = RestoredFile | SkippedFile | CopiedFile | PlannedFile | FailedFile
 
 @dataclasses.dataclass
 class RestoreReport:
-    """What became of each input.
+    """The outcomes of all inputs, grouped by kind.
 
     Attributes:
-        restored: the files that were restored.
-        skipped: the files that did not need to be restored.
-        copied: the files that were brought into the output folder as they are.
-        planned: the files that would be made, in a dry run.
+        restored: files that were restored.
+        skipped: files that did not need to be restored.
+        copied: files that were copied or linked unchanged into the output folder.
+        planned: in a dry run, files that would be made.
         failures: pairs of input and error.
     """
 
@@ -124,7 +124,7 @@ class RestoreReport:
     failures: list[tuple[Path, AudioSRError]] = dataclasses.field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
-        """Adds an outcome to the list of its kind."""
+        """Appends an outcome to the list of its kind."""
         if isinstance(outcome, RestoredFile):
             self.restored.append(outcome)
         elif isinstance(outcome, CopiedFile):

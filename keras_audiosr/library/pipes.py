@@ -1,6 +1,6 @@
-"""Files in the place of standard input and output, because FFmpeg and the FLAC writer need to seek.
+"""Replaces standard input and output by temporary files, because FFmpeg and the FLAC writer need to seek.
 
-Standard output receives the whole song or nothing: it is written when the restored file is complete.
+Nothing is written to standard output before the restored file is complete.
 """
 
 import contextlib
@@ -13,26 +13,28 @@ from pathlib import Path
 from ..errors import AudioFileError, UsageError, cause
 from .plan import RESTORED
 
-# What stands for standard input and output on the command line; a file of that name is `./-`.
+# Name of standard input and output on the command line. A file with this name must be written as `./-`.
 PIPE = "-"
 
 
 @contextlib.contextmanager
 def spooled(inputs: list[str], out: str | None, suffix: str) -> Iterator[tuple[list[str], str | None]]:
-    """Replaces `-` among inputs and output by files, and afterwards writes the output file to standard output.
+    """Replaces `-` in the inputs and the output by temporary files, and finally writes the result to standard output.
 
-    If `-` is the only input and there is no output, the song goes to standard output.
+    If `-` is the only input and no output is given, the song is written to standard output.
 
     Args:
-        inputs: as on the command line.
-        out: as on the command line.
-        suffix: format of the song on standard output.
+        inputs: inputs from the command line.
+        out: output from the command line, or `None`.
+        suffix: format of a song on standard output, as a file suffix such as `".flac"`.
 
     Yields:
-        The inputs and the output without `-`.
+        The inputs and the output, with a path in place of each `-`.
 
     Raises:
-        UsageError: `-` is named twice, there are several inputs for one pipe, or standard output is a terminal.
+        UsageError: `-` occurs twice among the inputs, the output is `-` but there is not exactly one input, or
+            standard output is a terminal.
+        AudioFileError: there is no space for the temporary file.
     """
     if inputs == [PIPE] and out is None:
         out = PIPE
@@ -66,5 +68,5 @@ def _disk(folder: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise AudioFileError(
-            f"a piped song needs space in {folder}; {cause(error)}; set TMPDIR to a folder with more"
+            f"a piped song needs space in {folder}; {cause(error)}; set TMPDIR to a folder with more space"
         ) from error

@@ -1,4 +1,4 @@
-"""Finds the songs that the user's files, folders and patterns stand for, and gives each an output of its own."""
+"""Finds the songs in the user's files, folders and patterns, and assigns a separate output to each of them."""
 
 import dataclasses
 import glob
@@ -10,20 +10,21 @@ from ..errors import AudioFileError, AudioSRError, UsageError
 from ..files.formats import FORMATS, MUSIC_SUFFIXES
 from ..processes.file_systems import fitting_path, ignores_case
 
-# Images that are taken for folder art.
+# Files with these suffixes count as folder images, such as covers.
 IMAGE_SUFFIXES = frozenset(".jpg .jpeg .png .gif .webp .bmp .tif .tiff".split())
-# Between a song's name and the suffix of its output, where both may lie in one folder.
+# Inserted between a song's name and the suffix of its output if both may be in the same folder.
 RESTORED = ".restored"
 
 
 @dataclasses.dataclass(frozen=True)
 class Song:
-    """One song to restore, or one image that goes with songs.
+    """A song to restore, or an image beside songs.
 
     Attributes:
-        source: the file as it is.
-        target: the file to make. Of an image it is the place for a copy.
-        copy: the place for a copy of the source itself; `None` without an output folder apart from the inputs.
+        source: the existing file.
+        target: the file to make. For an image it is the path of its copy.
+        copy: path for an unchanged copy of the source. It is `None` unless there is an output folder that contains none
+            of the inputs.
     """
 
     source: Path
@@ -33,14 +34,14 @@ class Song:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What there is to do.
+    """The songs and images of a run, with their outputs.
 
     Attributes:
-        songs: in the order they were named; within a folder by path.
-        problems: pairs of input and error: folders without music, or that cannot be searched.
-        images: the images that lie beside the songs of searched folders; none without an output folder apart from
-            the inputs.
-        takes_others: whether there is an output folder apart from the inputs, which can take copies of them.
+        songs: songs in the order of the inputs. Songs of one folder are sorted by path.
+        problems: pairs of input and error, for example a folder that contains no music or cannot be read.
+        images: images beside the songs of searched folders. The list is empty unless `takes_others` is true.
+        takes_others: whether there is an output folder that contains none of the inputs. Only such a folder can receive
+            copies of skipped songs and images.
     """
 
     songs: list[Song]
@@ -52,54 +53,54 @@ class Plan:
 def find_music(
     inputs: Sequence[str | os.PathLike], recursive: bool = False, out: Path | None = None
 ) -> tuple[list[tuple[Path, Path | None]], list[tuple[Path, AudioSRError]]]:
-    """Finds the songs that files, folders and patterns stand for.
+    """Finds the songs in files, folders and patterns.
 
     Args:
-        inputs: files, folders, or patterns (`*`, `?`, `[...]`, `**`) where there is no file of that name. A folder
-            gives the music in it, except hidden files and `*.restored.*`.
+        inputs: files, folders or patterns (`*`, `?`, `[...]`, `**`). A name that exists is never taken for a pattern.
+            A folder stands for the music in it, except hidden files and `*.restored.*`.
         recursive: whether subfolders are searched too. Links to folders are not followed.
-        out: output folder. What lies in it is not found in a folder around it.
+        out: output folder. If it is inside a searched folder, the files in it are ignored.
 
     Returns:
-        Pairs of song and the folder below which it keeps its place (`None` for a file that was named); and pairs of
-        input and error for folders that hold no music or cannot be searched.
+        Two lists. The first has pairs of a song and its root folder; the output keeps the song's path relative to the
+        root, which is `None` for a file that was named itself. The second has pairs of input and error, for folders
+        that contain no music or cannot be read.
     """
     found: list[tuple[Path, Path | None]] = []
     problems: list[tuple[Path, AudioSRError]] = []
     avoided = None if out is None else os.path.realpath(out)
     for given in inputs:
         for path, root in _expand(given, avoided):
-            # Path.is_dir raises for a name that is too long. As a file it fails with a message of its own.
+            # Path.is_dir raises an exception for a name that is too long. Treated as a file, it fails with our message.
             if not os.path.isdir(path):  # noqa: PTH112
                 found.append((path, root))
                 continue
             music = list(_songs_in(path, recursive, avoided, problems))
             found += [(song, root or path) for song in music]
             if not music:
-                fix = "has none; add --recursive to search subfolders"
-                told = f"{path} {'and its subfolders have none' if recursive else fix}"
-                problems.append((path, UsageError(f"a folder must hold music; {told}")))
+                told = _without_music(path, recursive, avoided)
+                problems.append((path, UsageError(f"a folder must contain music; {told}")))
     return found, problems
 
 
 def plan_library(inputs: Sequence[str | os.PathLike], out: Path | None, suffix: str, recursive: bool = False) -> Plan:
-    """Finds the songs, and where each of them goes.
+    """Finds the songs and chooses the output of each.
 
     Args:
         inputs: as for `find_music`.
-        out: output file, for one input file; or folder, in which the tree below each folder (or below the part of a
-            pattern that is fixed) is kept. Outputs in a folder that holds none of the inputs have the songs' names.
-            Beside each input when `None`, and there, as in a folder that holds inputs, `.restored` is added to the
-            name.
-        suffix: output format where `out` is no file.
+        out: output file for a single input file, or output folder. A folder keeps the tree below each input folder, or
+            below the fixed part of a pattern. If the folder contains none of the inputs, outputs have the songs'
+            names. Otherwise, `.restored` is added to the names. If `None`, each output is written beside its input,
+            also with `.restored`.
+        suffix: suffix of the output format. It is used unless `out` is a file.
         recursive: whether subfolders are searched too. Links to folders are not followed.
 
     Returns:
         The plan.
 
     Raises:
-        UsageError: an output format that cannot be written, several inputs for one output file, two inputs with one
-            output, or an output that is an input.
+        UsageError: the output format cannot be written, there are several inputs for one output file, two inputs
+            would have the same output, or an output is one of the inputs.
     """
     found, problems = find_music(inputs, recursive, out)
     songs, apart = _with_targets(found, out, suffix)
@@ -108,12 +109,12 @@ def plan_library(inputs: Sequence[str | os.PathLike], out: Path | None, suffix: 
 
 
 def _expand(given: str | os.PathLike, avoided: str | None) -> Iterator[tuple[Path, Path | None]]:
-    """A pattern's matches with the folder that they keep their place in; anything else as it is."""
+    """Yields the matches of a pattern with its fixed part as their root, or any other input unchanged with `None`."""
     text = os.fspath(given)
     if os.path.lexists(text) or not glob.has_magic(text):
         yield Path(text), None
         return
-    # Path.glob takes no absolute patterns.
+    # Path.glob does not accept absolute patterns.
     matches = sorted(glob.glob(text, recursive=True))  # noqa: PTH207
     fixed = Path(text)
     while glob.has_magic(str(fixed)):
@@ -121,12 +122,22 @@ def _expand(given: str | os.PathLike, avoided: str | None) -> Iterator[tuple[Pat
     root = os.path.realpath(fixed)
     inside = avoided is not None and avoided != root and _lies_in(avoided, root)
     for match in matches:
-        # A folder and what it holds must not both count, and outputs of an earlier run are no inputs of this one.
+        # A pattern with ** matches a folder and also its files, so the folder is left out. Outputs of an earlier run
+        # are not inputs of this one.
         is_output = inside and _lies_in(os.path.realpath(match), str(avoided))
         if not is_output and not ("**" in text and Path(match).is_dir()):
             yield Path(match), fixed
     if not matches:
-        yield Path(text), None  # as a shell does: it then fails as a file that is missing
+        yield Path(text), None  # as in a shell, so that it fails as a missing file
+
+
+def _without_music(folder: Path, recursive: bool, avoided: str | None) -> str:
+    """What was found in a folder without songs, and what to do."""
+    if not recursive:
+        return f"{folder} has none; add --recursive to search subfolders"
+    if avoided is not None and _lies_in(avoided, os.path.realpath(folder)):
+        return f"{folder} has none outside the output folder, {avoided}; choose another output folder with -o"
+    return f"{folder} and its subfolders have none"
 
 
 def _lies_in(path: str, folder: str) -> bool:
@@ -143,7 +154,7 @@ def _songs_in(
         )
 
     for place, folders, names in os.walk(folder, onerror=unreadable):
-        # Outputs of an earlier run inside the library are no inputs of this one.
+        # Outputs of an earlier run inside the library are not inputs of this one.
         folders[:] = sorted(
             name
             for name in folders
@@ -157,7 +168,7 @@ def _songs_in(
 
 
 def _require_format(out: Path) -> None:
-    """Refuses an output file whose suffix is audio that is not written; a folder would be made of that name."""
+    """Refuses an output with the suffix of an audio format that cannot be written, which would become a folder."""
     suffix = out.suffix.lower()
     if suffix in MUSIC_SUFFIXES - FORMATS.keys() and not os.path.isdir(out):  # noqa: PTH112
         raise UsageError(
@@ -166,7 +177,7 @@ def _require_format(out: Path) -> None:
 
 
 def _with_targets(found: list[tuple[Path, Path | None]], out: Path | None, suffix: str) -> tuple[list[Song], bool]:
-    """The songs with their outputs; and whether these go to a folder that holds none of the songs."""
+    """Returns the songs with their outputs, and whether the output folder contains none of the songs."""
     sources = {os.path.realpath(path) for path, _ in found}
 
     def checked(source: Path, target: Path, copy: Path | None = None) -> Song:
@@ -188,7 +199,7 @@ def _with_targets(found: list[tuple[Path, Path | None]], out: Path | None, suffi
     def place(path: Path, root: Path | None, name: str) -> Path:
         return fitting_path(_folder(path, root, out) / f"{name}{mark}{suffix}")
 
-    # song.mp3 and song.m4a of one folder: both keep their suffix in the output's name.
+    # If a folder has song.mp3 and song.m4a, both outputs keep the suffix of their source in their names.
     taken: dict[Path, int] = {}
     for path, root in found:
         if root is not None:
@@ -212,14 +223,14 @@ def _with_targets(found: list[tuple[Path, Path | None]], out: Path | None, suffi
 
 
 def _folder(path: Path, root: Path | None, out: Path | None) -> Path:
-    """The folder that the output of a song goes to."""
+    """Returns the folder for the output of a song."""
     if out is None:
         return path.parent
     return out if root is None else out / path.parent.relative_to(root)
 
 
 def _images(found: list[tuple[Path, Path | None]], songs: list[Song]) -> list[Song]:
-    """The images beside the songs of folders that were searched."""
+    """Returns the images beside the songs of searched folders."""
     folders: dict[Path, Path] = {}
     for (path, root), song in zip(found, songs, strict=True):
         if root is not None:
@@ -234,7 +245,7 @@ def _images(found: list[tuple[Path, Path | None]], songs: list[Song]) -> list[So
 
 
 def _apart(songs: list[Song], problems: list[tuple[Path, AudioSRError]]) -> Iterator[Song]:
-    """The songs whose outputs are files of their own; on some disks names that differ by case are one file."""
+    """Yields the songs with separate output files. On some disks, names that differ only by case are the same file."""
     taken: dict[str, Song] = {}
     for song in songs:
         first = taken.setdefault(str(song.target).casefold(), song)

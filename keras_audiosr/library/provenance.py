@@ -1,8 +1,8 @@
-"""Tags in a restored file that say how it was made, so that a later run knows what is done.
+"""Reads and writes the tags that say how a file was restored, so that a later run can skip finished songs.
 
 There are two tags. `RESTORED_BY` is for people. `RESTORATION` is for programs: a JSON object with the SHA-256 of the
 source file, the model with the hash of its weights, and the settings. An output receives its name only when it is
-complete, so a file with a record is complete.
+complete, so every file with a record is complete.
 """
 
 import hashlib
@@ -18,18 +18,18 @@ RESTORATION = "RESTORATION"
 
 
 def source_hash(path: StrPath) -> str:
-    """The SHA-256 of a whole file in hexadecimal. Its tags count, because they go into the restored file too."""
+    """Returns the SHA-256 of a whole file in hexadecimal, including its tags, which the restored file receives too."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def make_record(source_sha256: str, model: str, model_version: str, settings: dict) -> dict:
-    """The record of one restoration. Equal records mean equal files."""
+    """Returns the record of one restoration. Files with equal records are equal."""
     return {"source_sha256": source_sha256, "model": model, "model_version": model_version, **settings}
 
 
 def record_tags(record: dict) -> Tags:
-    """The tags that hold a record of `make_record`."""
+    """Returns the two tags for a record from `make_record`."""
     from ..version import __version__
 
     model = " ".join(filter(None, (record["model"], record["model_version"])))
@@ -40,7 +40,7 @@ def record_tags(record: dict) -> Tags:
 
 
 def read_record(path: StrPath) -> dict | None:
-    """The record in a file's tags; `None` if this package did not restore the file, or if it is not a file."""
+    """Returns the record in a file's tags, or `None` if there is no such file or this package did not restore it."""
     if not Path(path).is_file():
         return None
     tags, _ = read_tags(path)

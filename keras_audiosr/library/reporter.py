@@ -1,4 +1,4 @@
-"""What a run prints: progress bars on a terminal, a line or a JSON object for each song, and a summary at the end."""
+"""Prints progress bars on a terminal, a line or a JSON object for each file, and a summary at the end of a run."""
 
 import contextlib
 import dataclasses
@@ -20,15 +20,15 @@ PROGRAM = "keras-audiosr"
 
 
 class Progress:
-    """One bar for all songs and one for the song at work, on a terminal only.
+    """Shows one bar for the whole run and one for the current song, on a terminal only.
 
-    The bar for all counts bytes of the songs that are restored, so that it has an estimate from the first block on.
-    Songs that are skipped or fail cost next to no time, and are taken off its length.
+    The bar for the whole run counts the bytes of the songs, so that it can estimate the remaining time from the first
+    block on. Skipped and failed songs take almost no time, so their bytes are removed from its total.
 
     Args:
-        sizes: bytes of each song, by its path. A single song needs no bar for all.
-        jobs: songs at a time; with several there are no bars for single songs.
-        bars: whether there are bars at all.
+        sizes: size of each song in bytes, by its path. A single song has no bar for the whole run.
+        jobs: number of songs at a time. If there are several, single songs have no bars.
+        bars: whether bars are shown at all.
     """
 
     def __init__(self, sizes: dict[Path, int], jobs: int, bars: bool = True):
@@ -52,7 +52,7 @@ class Progress:
         return f"restore {self._files}/{len(self._sizes)}"
 
     def finished(self, outcome: Outcome) -> None:
-        """Counts a song, whatever became of it."""
+        """Counts a finished song, with any outcome."""
         with self._changing:
             self._files += 1
             size, done = self._sizes.get(outcome.source, 0), self._done.pop(outcome.source, 0.0)
@@ -64,12 +64,17 @@ class Progress:
             self._all.set_description_str(self._description())
 
     def close(self) -> None:
-        """Takes the bar away."""
+        """Closes the bar for the whole run."""
         self._all.close()
 
     @contextlib.contextmanager
     def song(self, song: Song) -> Iterator[Any]:
-        """The bar of one song: yields a function to call with the seconds done, and the seconds in all."""
+        """Shows the bar of one song.
+
+        Yields:
+            A function `advance(seconds, total)`. Call it with the seconds of music restored since the last call, and
+            with the length of the song in seconds (0.0 if unknown).
+        """
         bar = self._tqdm(
             desc=song.source.name,
             bar_format="{desc}: {bar} {elapsed}<{remaining}",
@@ -92,18 +97,18 @@ class Progress:
 
 
 class Reporter:
-    """Prints what became of each file as soon as it is known, then a summary.
+    """Prints the outcome of each file as soon as it is known, and then a summary.
 
-    Lines for people: restored, planned, copied and skipped files on standard output, errors and warnings on standard
-    error. With `json_lines` everything is one JSON object a line on standard output.
+    By default, lines about restored, planned, copied and skipped files go to standard output. Errors and warnings go
+    to standard error. With `json_lines`, all of them are JSON objects on standard output, one per line.
 
     Args:
-        json_lines: whether lines are JSON.
-        several: whether there is a summary.
-        piped: whether standard output carries music. Then all lines go to standard error.
-        names: what files that stand in for pipes are called instead of their paths.
-        quiet: whether only errors and warnings are printed.
-        verbose: whether a restored song has more lines: what it was, and what restored it with which settings.
+        json_lines: whether lines are JSON objects.
+        several: whether a summary is printed as text. In JSON there is always one.
+        piped: whether standard output carries music. All lines then go to standard error.
+        names: names to print in place of the paths of temporary files that replace pipes.
+        quiet: whether only errors and warnings are printed. It does not apply to JSON.
+        verbose: whether two more lines describe each restored song: its source and coding, and the model and settings.
     """
 
     def __init__(
@@ -132,7 +137,7 @@ class Reporter:
         self._started = time.perf_counter()
 
     def say(self, outcome: Outcome) -> None:
-        """Says what became of one file."""
+        """Prints the outcome of one file."""
         self._count(outcome)
         if self._json:
             self._line(json.dumps(_event(outcome)), self._out)
@@ -185,7 +190,7 @@ class Reporter:
             self._line(f"{PROGRAM}: warning: left out of {outcome.target}: {details}", sys.stderr)
 
     def summary(self) -> None:
-        """Says how many files there were of each kind, if there were several songs, and lists failures once more."""
+        """Prints how many files had each outcome, and repeats the errors if other lines followed them."""
         elapsed = time.perf_counter() - self._started
         if self._json:
             event = {"event": "summary", **{name: self._counts[name] for name in _EVENTS.values()}}
@@ -220,7 +225,7 @@ class Reporter:
 
         for path, name in self._names.items():
             text = text.replace(path, name)
-        # tqdm's own write, so that a line and the bar do not run into each other; one line, whatever is in a path.
+        # tqdm.write keeps the line apart from the bar. Line breaks in paths are removed, so the text stays on one line.
         tqdm.write(" ".join(text.splitlines()), file=file)
 
 
@@ -235,7 +240,7 @@ _SKIPPED = {"done": "done already", "lossless": "lossless", "bitrate": "of high 
 
 
 def _event(outcome: Outcome) -> dict:
-    """An outcome for JSON: its kind as `event`, and its attributes. A path that is not UTF-8 keeps its surrogates."""
+    """Returns an outcome as a dict for JSON: its kind as `event`, and its attributes. Paths may contain surrogates."""
     event: dict[str, Any] = {"event": _EVENTS[type(outcome)]}
     for key, value in vars(outcome).items():
         if key == "error":

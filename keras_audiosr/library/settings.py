@@ -1,7 +1,7 @@
-"""How songs are restored: one choice for a whole run, and its options on the command line.
+"""The settings of a restoration run and their options on the command line.
 
-An option is declared once, as a field of `Settings`. Its name gives the option of the command line and the keyword of
-`keras_audiosr.restore`, whose type checkers read `RestoreOptions`.
+Each option is a field of `Settings`. The command line and the keywords of `keras_audiosr.restore` take their names from
+these fields. `RestoreOptions` repeats them for type checkers.
 """
 
 import argparse
@@ -11,11 +11,11 @@ from typing import Any, TypedDict
 from ..errors import UsageError
 
 CLIPS = ("limit", "clamp", "none")
-# How what was skipped comes into the output folder.
+# Ways in which skipped songs and images can get into the output folder.
 WAYS = ("copy", "link")
-# Hz. What FLAC, soxr and every player agree on.
+# Lowest and highest sample rate of an output in Hz. FLAC, soxr and common players support this range.
 RATES = (8000, 192_000)
-# Hz that the command line offers.
+# Sample rates in Hz that the command line offers.
 _USUAL_RATES = (44_100, 48_000, 96_000)
 
 
@@ -35,7 +35,7 @@ class RestoreOptions(TypedDict, total=False):
 
 
 def _option(default: Any, text: str, **arguments: Any) -> Any:
-    """A field that the command line offers too, with its help text and arguments of `add_argument`."""
+    """Declares a field that is also a command-line option, with its help text and arguments for `add_argument`."""
     return dataclasses.field(default=default, metadata={"help": text, **arguments})
 
 
@@ -48,30 +48,33 @@ def _rate(text: str) -> int | None:
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How songs are restored.
+    """The settings with which songs are restored.
 
     Args:
-        subtype: sample format of FLAC, WAV and AIFF: `"PCM_16"` (with TPDF dither), `"PCM_24"` or, in WAV and AIFF,
-            `"FLOAT"`; 24 bits when `None`.
-        strength: share of the model's correction that is applied, 0 (none) to 1.
-        rate: sample rate of the outputs in Hz, resampled by libsoxr; each song keeps its own when `None`.
-        min_rate: lowest sample rate of the outputs in Hz. Songs of a lower rate are resampled to it; all others keep
-            their own.
-        clip: what happens to peaks beyond full scale: `"limit"` turns the gain down around true peaks, `"clamp"` cuts
-            the samples, `"none"` leaves them. When `None`, integers are clamped and floating point is left alone.
-        others: how songs that are skipped and images beside the songs come into the output folder: `"copy"`, or
-            `"link"` for hard links, which take no space (copies where the disk has none). Not at all when `None`.
+        subtype: sample format of FLAC, WAV and AIFF: `"PCM_16"` (with TPDF dither), `"PCM_24"` or, for WAV and AIFF
+            only, `"FLOAT"`. If `None`, samples have 24 bits.
+        strength: share of the model's correction that is applied, from 0 (none) to 1 (all).
+        rate: sample rate of the outputs in Hz, 8,000 to 192,000. libsoxr resamples songs of other rates. If `None`,
+            each song keeps its sample rate.
+        min_rate: lowest sample rate of the outputs in Hz, 8,000 to 192,000. Songs with a lower rate are resampled to
+            it. All others keep their rate.
+        clip: treatment of peaks beyond full scale. `"limit"` lowers the gain around true peaks, `"clamp"` clips the
+            samples, and `"none"` leaves them, which needs the sample format `"FLOAT"`. If `None`, integer samples are
+            clamped and floating-point samples are left alone.
+        others: how skipped songs and images beside the songs get into the output folder. `"copy"` copies them.
+            `"link"` makes hard links, which take no space, or copies if the disk has no hard links. If `None`, they are
+            left out.
         overwrite: whether existing outputs are replaced.
-        force: whether lossless songs and songs that were restored before are restored too.
-        strict: whether a song is a failure if its file holds less or more than it declares, or if something of it (a
-            channel layout, tags, chapters, pictures, sound tracks) does not fit into its output. Otherwise there is a
+        force: whether songs are also restored if they are lossless, of high bitrate or already restored.
+        strict: whether a song fails if its file contains less or more than it declares, or if a part of it (channel
+            layout, tags, chapters, pictures, sound tracks) does not fit into its output. If false, such a song causes a
             warning.
-        dry_run: whether the run stops at saying what it would do.
-        skip_done: whether an output that was made in the same way counts as done. Otherwise it is refused like any
-            other file.
+        dry_run: whether the run only reports what it would do.
+        skip_done: whether an existing output counts as done if it was made from the same source with the same model
+            and settings. If false, it is refused like any other existing file.
 
     Raises:
-        UsageError: a value out of its range, or both `rate` and `min_rate`.
+        UsageError: a value is out of its range, or both `rate` and `min_rate` are given.
     """
 
     subtype: str | None = _option(None, "sample format: PCM_24 (default), PCM_16 (dithered) or, in WAV and AIFF, FLOAT")
@@ -80,18 +83,23 @@ class Settings:
         None, "sample rate of the output in Hz (default: keep)", type=_rate, metavar="{keep,44100,48000,96000}"
     )
     min_rate: int | None = _option(
-        None, "raise songs of a lower sample rate to this one, in Hz; leave the others", type=int, choices=_USUAL_RATES
+        None, "resample songs with a lower sample rate to this one, in Hz", type=int, choices=_USUAL_RATES
     )
     clip: str | None = _option(
-        None, "peaks beyond full scale: turn them down, cut them (default), or keep them (FLOAT)", choices=CLIPS
+        None,
+        "peaks beyond full scale: lower the gain around them, clamp the samples (default for integers), or keep them"
+        " (FLOAT only)",
+        choices=CLIPS,
     )
     others: str | None = _option(
-        None, "bring skipped songs and folder images into the output folder, as copies or hard links", choices=WAYS
+        None, "copy or hard-link skipped songs and images into the output folder", choices=WAYS
     )
     overwrite: bool = _option(False, "replace existing outputs")
-    force: bool = _option(False, "also restore lossless songs and songs that were restored before")
-    strict: bool = _option(False, "fail where a file is cut short or joined, or where something of it is left out")
-    dry_run: bool = _option(False, "say what would be done, and how large the outputs would be")
+    force: bool = _option(False, "also restore songs that are lossless, of high bitrate, or already restored")
+    strict: bool = _option(
+        False, "fail if a file is truncated or joined, or if a part of it does not fit into the output"
+    )
+    dry_run: bool = _option(False, "only print what would be done, and how large the outputs would be")
     skip_done: bool = False
 
     def __post_init__(self) -> None:
@@ -101,7 +109,7 @@ class Settings:
         for rate in (self.rate, self.min_rate):
             if rate is not None and not RATES[0] <= rate <= RATES[1]:
                 raise UsageError(
-                    f"a sample rate must be between {RATES[0]} and {RATES[1]} Hz; received {rate}; try 44100"
+                    f"a sample rate must be between {RATES[0]} and {RATES[1]} Hz; received {rate} Hz; try 44100"
                 )
         if self.rate is not None and self.min_rate is not None:
             raise UsageError(
@@ -113,10 +121,10 @@ class Settings:
                 raise UsageError(f"{name} must be one of {', '.join(values)}; received {value!r}; try {values[0]}")
 
     def sample_format(self, suffix: str) -> str:
-        """The subtype of outputs with this suffix.
+        """Returns the sample format of outputs with this suffix.
 
         Raises:
-            UsageError: the format does not have it, or it cannot hold what `clip` asks for.
+            UsageError: the output format does not support `subtype`, or `clip` is `"none"` with an integer format.
         """
         from ..files.writers import sample_format
 
@@ -129,15 +137,15 @@ class Settings:
         return wanted
 
     def clips(self, subtype: str) -> str:
-        """What happens beyond full scale in this subtype."""
+        """Returns the treatment of peaks beyond full scale for a sample format: `"limit"`, `"clamp"` or `"none"`."""
         return self.clip or ("none" if subtype == "FLOAT" else "clamp")
 
     def output_rate(self, sample_rate: int) -> int:
-        """The sample rate in Hz of the output of a song with this one."""
+        """Returns the output's sample rate in Hz for a song with this sample rate in Hz."""
         return max(sample_rate, self.min_rate or 0) if self.rate is None else self.rate
 
     def recorded(self, suffix: str) -> dict:
-        """What of this changes the samples: the settings that a record keeps."""
+        """Returns the settings that affect the samples. They become part of the output's record."""
         subtype = self.sample_format(suffix)
         return {
             "format": suffix.lower().lstrip("."),
@@ -149,7 +157,7 @@ class Settings:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the options that are fields of `Settings`."""
+    """Adds an option for each field of `Settings` that the command line offers."""
     for field in dataclasses.fields(Settings):
         if field.metadata:
             option = f"--{field.name.replace('_', '-')}"
@@ -158,7 +166,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(args: argparse.Namespace, skip_done: bool) -> Settings:
-    """The settings that the command line asks for.
+    """Returns the settings from parsed arguments of the command line.
+
+    Args:
+        args: result of a parser with the options of `add_arguments`.
+        skip_done: as in `Settings`.
 
     Raises:
         UsageError: as for `Settings`.

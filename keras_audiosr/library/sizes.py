@@ -1,17 +1,17 @@
-"""How large restored files will be: an estimate before any work."""
+"""Estimates the sizes of restored files before any work begins."""
 
 from ..files.formats import FORMATS
 from ..files.headers import AudioInfo
 from ..files.writers import BITS
 from .settings import Settings
 
-# Bits of each sample that FLAC, ALAC and WavPack save, in restored music: 6.3 were measured on clips of single
-# instruments, and less than 2 on a loud album. What is saved does not depend on the number of bits.
+# Average number of bits per sample that FLAC, ALAC and WavPack save in restored music. Clips of single instruments had
+# 6.3, and a loud album less than 2. The number does not depend on the sample format.
 _SAVED_BITS = 4
 
 
 def estimated_size(info: AudioInfo, suffix: str, settings: Settings) -> int:
-    """Bytes that the restored file of a song will have, without tags and pictures; 0 if its length is unknown."""
+    """Estimates the size in bytes of a restored file, without tags and pictures; 0 if the song's length is unknown."""
     form = FORMATS[suffix.lower()]
     if "-b:a" in form.encoder:
         kilobits = int(form.encoder[form.encoder.index("-b:a") + 1].removesuffix("k"))
@@ -24,7 +24,7 @@ def estimated_size(info: AudioInfo, suffix: str, settings: Settings) -> int:
 
 
 def in_words(size: int) -> str:
-    """A number of bytes as people write it, such as `"68.0 MB"`."""
+    """Formats a number of bytes for people, such as `"68.0 MB"`."""
     for unit, factor in (("GB", 10**9), ("MB", 10**6)):
         if size >= factor:
             return f"{size / factor:.1f} {unit}"

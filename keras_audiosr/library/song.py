@@ -1,4 +1,4 @@
-"""Restores one song: it is decoded, judged, restored, written and tagged block by block, so memory does not grow."""
+"""Restores one song. It is decoded, restored and written block by block, so memory use is constant."""
 
 import dataclasses
 import os
@@ -32,7 +32,7 @@ from .provenance import make_record, read_record, record_tags, source_hash
 from .settings import Settings
 from .sizes import estimated_size
 
-# Samples in a block: many enough that Python's share of the time is small, and few beside a song.
+# Samples per block. Blocks of this length make Python's overhead small and are still short compared to a song.
 BLOCK_LENGTH = 1 << 16
 
 
@@ -43,25 +43,29 @@ def restore_song(
     stopped: threading.Event,
     advance: Callable[[float, float], None] = lambda seconds, total: None,
 ) -> RestoredFile | SkippedFile | PlannedFile:
-    """Restores one song, unless there is a reason not to.
+    """Restores one song, unless it can be skipped.
 
     Args:
-        song: where it is and where it goes.
-        runner: restores it. Nobody else may use the runner meanwhile.
-        settings: how it is restored.
-        stopped: once it is set, the work ends with `KeyboardInterrupt` and leaves nothing behind.
-        advance: called with the seconds of music that were done since the last call, and with all of the song's
-            seconds (0.0 when the file does not say).
+        song: the source and the target.
+        runner: the model. No other thread may use the runner at the same time.
+        settings: how the song is restored.
+        stopped: event that ends the work with `KeyboardInterrupt`. No partial output is left.
+        advance: function that is called with the seconds of music decoded since the last call, and with the length of
+            the song in seconds (0.0 if the file does not declare it).
+
+    Returns:
+        The outcome. In a dry run it is a `PlannedFile`.
 
     Raises:
-        OutputExistsError: the target exists and is not to be replaced.
-        AudioFileError: the source cannot be read, or the target cannot be written.
+        OutputExistsError: the target exists and may not be replaced.
+        AudioFileError: the source cannot be read, the target cannot be written, or with `settings.strict` the source
+            is not complete or does not fit into the target.
         ArtifactError: the model returns values that are not finite.
     """
     started = time.perf_counter()
     source, target = headers.require_file(song.source), song.target
     record = make_record(source_hash(source), runner.name, runner.version, settings.recorded(target.suffix))
-    # This comes first because it is cheap: a song that is done costs one hash.
+    # This comes first because it is cheap. A song that is already done costs one hash.
     done = _settled(song, record, settings)
     if done is not None:
         return done
@@ -103,10 +107,10 @@ def restore_song(
     held, unsaid = held_layout(target.suffix, info.channels, info.channel_layout)
     left_out = [unsaid] if unsaid else []
     if info.tracks > 1:
-        others = f"sound track {info.track + 1} of {info.tracks} was taken, the default one"
+        others = f"only sound track {info.track + 1} of {info.tracks} was used, the default one"
         left_out.append(LeftOut("tracks", others))
     metadata.tags |= record_tags(record) | layout_tags(target.suffix, info.channels, held)
-    # Before the work, because a refusal after it would cost the time of a song.
+    # Checked before the work, because a later refusal would waste the time of a song.
     _refuse_left_out(left_out + left_behind(target.suffix, metadata), source, settings)
     try:
         with atomic_output(target, replace=settings.overwrite) as partial:
@@ -120,7 +124,7 @@ def restore_song(
             _refuse_left_out(left_out, source, settings)
             require_written(partial, writer, output)
     except OutputExistsError:
-        # Another run made this output meanwhile.
+        # Another run has made this output in the meantime.
         done = _settled(song, record, settings)
         if done is not None:
             return done
@@ -152,7 +156,11 @@ def restore_song(
 
 
 def _settled(song: Song, record: dict, settings: Settings) -> SkippedFile | None:
-    """What an output that exists already means; `None` if it does not matter."""
+    """Returns a skipped song if the existing target is its result, or `None` if the target does not matter.
+
+    Raises:
+        OutputExistsError: the target is a different file, or has a different record.
+    """
     target = song.target
     if settings.overwrite or not os.path.lexists(target):
         return None
@@ -160,7 +168,7 @@ def _settled(song: Song, record: dict, settings: Settings) -> SkippedFile | None
     if found == record and settings.skip_done:
         return SkippedFile(song.source, target, "done", f"{target} is done")
     if found is None and is_copy(song.source, target):
-        return None  # An earlier run copied it there, because there was no need to restore it.
+        return None  # an earlier run copied it there because it did not need to be restored
     what = "is another file"
     if found is not None:
         changed = [key for key in record if found.get(key) != record[key]]
@@ -181,11 +189,11 @@ def _coding(info: headers.AudioInfo) -> str:
 
 
 def _needless(song: Song, info: headers.AudioInfo, settings: Settings, stopped: threading.Event) -> SkippedFile | None:
-    """Why a song need not be restored; `None` if it should be."""
+    """Returns a skipped song with the reason why it need not be restored, or `None` if it should be restored."""
     if read_record(song.source) is not None:
         message = f"{song.source} is itself a restored file; add --force to restore it again"
         return SkippedFile(song.source, song.target, "restored", message)
-    # At a higher sample rate even a lossless file has an empty band.
+    # If the sample rate is raised, even a lossless file has an empty band to restore.
     if settings.output_rate(info.sample_rate) > info.sample_rate:
         return None
     if not is_lossless(info.codec):
@@ -226,11 +234,11 @@ def _blocks(
 def _chain(
     runner: Runner, source: Path, info: headers.AudioInfo, rate: int, settings: Settings
 ) -> list[BlockProcessor]:
-    """The processors that the samples pass through, from the source's sample rate to the output's."""
+    """Returns the processors from the source's sample rate to the output's, in order."""
     chain: list[BlockProcessor] = []
     work_rate = info.sample_rate
     if work_rate < min(rate, runner.sample_rate):
-        # The resampler comes first and makes room for what is missing; then comes the model.
+        # The resampler comes before the model, so that there are frequencies for the model to restore.
         chain.append(RateConverter(work_rate, rate, info.channels))
         work_rate = rate
     pairs = layout_pairs(info.channels, info.channel_layout)
@@ -244,7 +252,7 @@ def _chain(
 
 def _refuse_if_strict(cut: str, settings: Settings) -> None:
     if settings.strict:
-        raise AudioFileError(f"with --strict only whole files are restored; {cut}; obtain it again")
+        raise AudioFileError(f"with --strict only complete files are restored; {cut}; obtain the file again")
 
 
 def _refuse_left_out(left_out: list[LeftOut], source: Path, settings: Settings) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..datasets.decode import decode_pair
+from ..datasets.decode import decode_pair, left_right_pairs
 from ..datasets.restored_files import read_restored
 from ..errors import ArtifactError, UsageError
 from ..shelf.manifests import Pair
@@ -48,7 +48,9 @@ class Worker:
         """Lossless, lossy and restored: arrays `(pair.length, pair.channels)`."""
         lossless, lossy = decode_pair(pair, self.folder)
         if self.runner is not None:
-            restored = self.runner.run(lossy, pair.sample_rate, self.folder / pair.lossy)
+            restored = self.runner.run(
+                lossy, pair.sample_rate, self.folder / pair.lossy, left_right_pairs(pair, self.folder)
+            )
         else:
             restored = read_restored(self.restored_files[pair.lossy], pair, self.folder)
         if restored.shape != lossless.shape or not np.isfinite(restored).all():

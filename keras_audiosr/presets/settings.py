@@ -1,6 +1,7 @@
 """The settings of a preset as frozen dataclasses: its network, its windows, its training and its export."""
 
 import dataclasses
+import math
 from typing import Any
 
 from ..errors import UsageError
@@ -72,7 +73,8 @@ class OptimizerSettings:
     `training.optimizers.build_optimizer` and `training.limits.learning_rate` describe the fields.
 
     Raises:
-        UsageError: the name is neither `"adam"` nor `"sgd"`, or a field that the optimizer needs is missing.
+        UsageError: the name is neither `"adam"` nor `"sgd"`, a field that the optimizer needs is missing, or a learning
+            rate is not a finite number above 0.
     """
 
     name: str
@@ -91,6 +93,11 @@ class OptimizerSettings:
         for key in needed[self.name]:
             if getattr(self, key) is None:
                 raise UsageError(f"optimizer {self.name!r} needs {key!r}; received none; add it")
+        for key in ("learning_rate", "final_learning_rate"):
+            if not 0.0 < getattr(self, key) < math.inf:
+                raise UsageError(
+                    f"{key} must be more than 0; received {getattr(self, key)}; give a number such as 0.0003"
+                )
 
 
 @dataclasses.dataclass(frozen=True)

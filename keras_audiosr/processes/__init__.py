@@ -1,1 +1,1 @@
-"""What lies between this package and the operating system: partial files, processes, threads, file systems."""
+"""The layer between this package and the operating system: partial files, processes, threads, file systems."""

@@ -1,7 +1,8 @@
-"""The work of a stage on an Apache Beam pipeline: Beam's own runner here, Dataflow, Flink or Spark elsewhere.
+"""Runs the work of a stage on an Apache Beam pipeline, on this machine or on Dataflow, Flink or Spark.
 
-A stage's work is a function from one item to a few results; files are written on the way, under names fixed
-before. The workers therefore need this package and the stage's folders under the same paths as here.
+The work of a stage is a function that takes one item and returns a few results. The function also writes files, whose
+names are chosen before the pipeline starts. All workers therefore need this package, and the stage's folders under the
+same paths as on this machine.
 """
 
 import argparse
@@ -31,7 +32,11 @@ def _unpack(line: bytes) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """What JSON can hold, of values that stages pass around. No pickle: they lie in files, where others may write."""
+    """Converts a value for JSON. Pickle would be unsafe, because the values are stored in files that others may write.
+
+    Raises:
+        TypeError: the value is not one of the types that stages exchange.
+    """
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, list):
@@ -47,11 +52,15 @@ def _plain(value: Any) -> Any:
         return {"error": name, "arguments": _plain(list(value.args))}
     if dataclasses.is_dataclass(value):
         return {"of": name, "fields": {field.name: _plain(getattr(value, field.name)) for field in _fields(value)}}
-    raise TypeError(f"stages pass plain values, paths, errors and dataclasses of ours; received {type(value).__name__}")
+    raise TypeError(f"stages exchange plain values, paths, our errors and dataclasses; received {type(value).__name__}")
 
 
 def _made(plain: Any) -> Any:
-    """The value again. Only dataclasses and errors of this package are made, never anything that a file names."""
+    """Converts a value back from JSON. It only creates dataclasses and errors of this package, no other classes.
+
+    Raises:
+        ValueError: the value names another class.
+    """
     if isinstance(plain, list):
         return [_made(part) for part in plain]
     if not isinstance(plain, dict):
@@ -77,7 +86,7 @@ def _fields(value: Any) -> list[dataclasses.Field]:
 
 
 class _Work:
-    """`function` as a pipeline calls it: a numbered item in, its results with its number out, as lines of text."""
+    """Adapts a function to a pipeline. It takes a numbered item and returns numbered results, as lines of JSON."""
 
     def __init__(self, function: Callable[[Any], Iterable]):
         self.function = function
@@ -87,29 +96,32 @@ class _Work:
         try:
             return [_pack((number, result, None)) for result in self.function(item)]
         except AudioSRError as error:
-            # An answer too: to try again, as pipelines do, would not help.
+            # The error is returned as a result, because a pipeline would repeat the work after an exception.
             return [_pack((number, None, error))]
 
 
 def check(runner: str, options: str | Sequence[str] = ()) -> list[str]:
-    """The options of a pipeline, as a list.
+    """Checks the runner and Beam's options.
 
     Args:
         runner: one of `RUNNERS`.
-        options: Beam's own, such as `"--runner=FlinkRunner --flink_master=HOST:8081"`.
+        options: options for Beam, such as `"--runner=FlinkRunner --flink_master=HOST:8081"`.
+
+    Returns:
+        Beam's options as a list, which is empty for the local runner.
 
     Raises:
-        UsageError: another runner, options without Beam, or Beam is not installed.
+        UsageError: the runner is unknown, options are given without Beam, or Beam is not installed.
     """
     words = shlex.split(options) if isinstance(options, str) else list(options)
     if runner not in RUNNERS:
         raise UsageError(f"runner must be one of {', '.join(RUNNERS)}; received {runner!r}; leave it out for local")
     if runner == "local":
         if words:
-            raise UsageError(f"Beam's options are for Beam; received {words} with the local runner; take runner 'beam'")
+            raise UsageError(f"Beam's options need runner 'beam'; received {words} with the local runner; use 'beam'")
         return []
     try:
-        import apache_beam  # noqa: F401 - whether it is there
+        import apache_beam  # noqa: F401 - checks that it is installed
     except ModuleNotFoundError:
         raise UsageError(
             f"runner 'beam' needs the package apache_beam; it is not installed; {how_to_install('beam')}"
@@ -120,25 +132,27 @@ def check(runner: str, options: str | Sequence[str] = ()) -> list[str]:
 def flat_map(
     function: Callable[[Any], Iterable], items: Iterable, folder: StrPath, options: Sequence[str] = (), jobs: int = 1
 ) -> list:
-    """Calls a function on every item, on a pipeline's workers.
+    """Calls a function with every item, on the workers of a Beam pipeline.
 
-    A pipeline may call it twice on an item, at the same time too, and keep one of the answers: what it writes must
-    take its name whole.
+    A pipeline may call the function twice with the same item, even at the same time, and keep one of the results. Files
+    that the function writes must therefore receive their names only when they are complete.
 
     Args:
-        function: of a module, or a `functools.partial` of one. Its items and results are plain values, paths, errors
-            and dataclasses of this package.
-        items: what it is called on.
-        folder: where the results pass through, in a folder of their own that is removed.
-        options: Beam's own; they win over `jobs`.
-        jobs: processes of Beam's runner on this machine.
+        function: a function at the top level of a module, or a `functools.partial` of one. Its items and results are
+            plain values, paths, and errors and dataclasses of this package.
+        items: arguments of the calls, one for each.
+        folder: folder for intermediate results, in a temporary subfolder that is removed at the end. All workers must
+            be able to write to it.
+        options: options for Beam. They override `jobs`.
+        jobs: number of processes of Beam's own runner on this machine.
 
     Returns:
         All results, in the order of the items.
 
     Raises:
-        UsageError: Beam does not know the options.
-        AudioSRError: the first that `function` raised, or the pipeline failed.
+        UsageError: Beam does not recognise the options.
+        AudioSRError: the pipeline failed, or `function` raised this error. If it raised several, the error of the
+            earliest item is raised.
     """
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
@@ -146,9 +160,9 @@ def flat_map(
     lines = [_pack(numbered) for numbered in enumerate(items)]
     if not lines:
         return []
-    # Each process of its own: decoding and FFmpeg's pipes in threads would share one interpreter.
+    # Beam's runner uses processes, because threads would share one interpreter for decoding and FFmpeg's pipes.
     local = ["--runner=DirectRunner", "--direct_running_mode=multi_processing", f"--direct_num_workers={jobs}"]
-    # Beam tells of every channel that it opens.
+    # Without this, Beam logs every channel that it opens.
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     results = Path(tempfile.mkdtemp(prefix=".beam-", dir=folder))
     try:
@@ -156,7 +170,7 @@ def flat_map(
             (
                 p
                 | "items" >> beam.Create(lines)
-                # Else all items would stay with the worker that made them.
+                # Without this, all items would stay on the worker that created them.
                 | "deal" >> beam.Reshuffle()
                 | "work" >> beam.FlatMap(_Work(function))
                 | "results" >> beam.io.WriteToText(str(results / "part"), coder=beam.coders.BytesCoder())
@@ -177,8 +191,8 @@ def flat_map(
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds `--runner` and `--beam-options` to a stage's command line."""
+    """Adds `--runner` and `--beam-options` to the command line of a stage."""
     runner_help = "local: threads of this process (default); beam: an Apache Beam pipeline (docs/scale_out.md)"
     parser.add_argument("--runner", choices=RUNNERS, default="local", help=runner_help)
-    options_help = "options of Beam in quotes: '--runner=FlinkRunner ...' (default: --jobs processes on this machine)"
+    options_help = "options for Beam in quotes: '--runner=FlinkRunner ...' (default: --jobs processes on this machine)"
     parser.add_argument("--beam-options", default="", metavar="OPTIONS", help=options_help)

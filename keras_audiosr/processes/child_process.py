@@ -1,4 +1,4 @@
-"""Runs work in a child process, because parts of TensorFlow abort the process instead of raising an error."""
+"""Runs functions in a child process, because parts of TensorFlow abort the process instead of raising an exception."""
 
 import os
 import subprocess
@@ -7,18 +7,18 @@ from pathlib import Path
 
 
 class ChildError(Exception):
-    """The error or signal that ended a child process, in one line."""
+    """A child process ended with an error or a signal, which the message gives in one line."""
 
 
 def call_in_child(function: str, *arguments: object) -> str:
-    """Calls a function of this package in a process without a GPU.
+    """Calls a function of this package in a child process that sees no GPU.
 
     Args:
         function: module and name within the package, such as `"exporting.conversion.convert"`.
-        *arguments: passed as text.
+        *arguments: arguments, which the function receives as text.
 
     Returns:
-        What the function printed.
+        The standard output of the function.
 
     Raises:
         ChildError: the function raised, or the process died. The message gives the reason and the exit status.
@@ -31,7 +31,7 @@ def call_in_child(function: str, *arguments: object) -> str:
         "PYTHONPATH": os.pathsep.join([str(package.parent), *filter(None, [os.environ.get("PYTHONPATH")])]),
         "KERAS_BACKEND": "tensorflow",
         "TF_CPP_MIN_LOG_LEVEL": "2",
-        # A GPU is not needed here and may be busy with training.
+        # The child does not need a GPU, and the GPU may be busy with training.
         "CUDA_VISIBLE_DEVICES": "-1",
     }
     command = [sys.executable, "-c", code, *map(str, arguments)]

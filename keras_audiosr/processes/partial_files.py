@@ -1,8 +1,8 @@
 """Atomic outputs: temporary files and folders that are renamed when complete, and removed when abandoned.
 
-A lock of the operating system shows that the run which makes a temporary file is alive. The lock ends with its process,
-even after `kill -9`. Process IDs would not do, because they are reused and mean nothing on a shared disk. The lock is
-on a file of its own, because some shares let nobody write to a locked file.
+A lock of the operating system shows that the run which makes a temporary file is still alive. The lock ends with its
+process, even after `kill -9`. Process IDs are not suitable, because they are reused and mean nothing on a shared disk.
+The lock is on a separate file, because some shares let nobody write to a locked file.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from ..errors import AudioFileError, OutputExistsError, cause
 from .file_systems import lock, require_name, sync
 
 _NAME = re.compile(r"\.[0-9a-f]{16}\.partial(\.\w+)?")
-# Links are not followed and pipes do not block, where the system has these flags.
+# With these flags, if the system has them, links are not followed and pipes do not block.
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _swept: set[Path] = set()
 _sweeping = threading.Lock()
@@ -34,16 +34,16 @@ def atomic_output(path: StrPath, replace: bool = True) -> Iterator[Path]:
     """Yields a temporary path beside `path`, which is renamed to `path` only if the block succeeds.
 
     The file is synced before it is renamed, so after a crash there is either the old file or the complete new one.
-    Temporary files that killed runs left beside it are removed.
+    Temporary files that killed runs have left in the folder are removed.
 
     Args:
         path: the file to make.
-        replace: whether an existing file is replaced. Otherwise it raises, even if another run made the file in the
-            meantime.
+        replace: whether an existing file is replaced. If false, an existing file is an error, even if another run made
+            it in the meantime.
 
     Raises:
         OutputExistsError: the file exists and `replace` is false.
-        AudioFileError: the folder cannot be written or cannot hold such a name, or the disk is full.
+        AudioFileError: the folder cannot be written, the file system does not allow the name, or the disk is full.
     """
     path = Path(path)
     require_name(path)
@@ -60,7 +60,7 @@ def atomic_output(path: StrPath, replace: bool = True) -> Iterator[Path]:
 
 
 def write_json(path: StrPath, content: Any) -> None:
-    """Writes JSON so that `path` is always the old file or the whole new one.
+    """Writes JSON atomically: `path` is always either the old file or the complete new one.
 
     Raises:
         AudioFileError: as `atomic_output`.
@@ -71,22 +71,22 @@ def write_json(path: StrPath, content: Any) -> None:
 
 def _unwritable(path: Path, error: Exception) -> AudioFileError:
     return AudioFileError(
-        f"the output must be writable; {path}: {cause(error)}; check the folder, its rights and the free space"
+        f"the output must be writable; {path}: {cause(error)}; check the folder, its permissions and the free space"
     )
 
 
 @contextlib.contextmanager
 def atomic_folder(path: StrPath, replaces: str | None = None) -> Iterator[Path]:
-    """Yields a temporary folder beside `path`, made before long work begins and renamed when all is done.
+    """Yields a temporary folder beside `path`, which is renamed to `path` only if the block succeeds.
 
     Args:
         path: the folder to make.
-        replaces: name of a file. An existing folder at `path` that contains this file is replaced once the new one is
+        replaces: name of a file. If a folder at `path` contains this file, it is replaced once the new folder is
             complete and synced.
 
     Raises:
         OutputExistsError: `path` exists, is not empty, and may not be replaced.
-        AudioFileError: the folder cannot be written, or the disk is full.
+        AudioFileError: the folder cannot be written, the file system does not allow the name, or the disk is full.
     """
     path = Path(path).absolute()
     require_name(path)
@@ -95,9 +95,10 @@ def atomic_folder(path: StrPath, replaces: str | None = None) -> Iterator[Path]:
         raise OutputExistsError(f"the output folder must be new or empty; {path} is not; name another, or move it away")
     if occupied and not (path / str(replaces)).is_file():
         raise OutputExistsError(
-            f"only a folder that holds {replaces} is replaced; {path} has none; name another, or move it away"
+            f"only a folder that contains {replaces} is replaced; {path} does not; name another, or move it away"
         )
-    # Not the name of a temporary folder: if the run is killed between the two renames, this is the only complete one.
+    # This is not the name of a temporary folder, which could be removed as abandoned. If the run is killed between the
+    # two renames, this is the only complete folder.
     old = path.with_name(f".{secrets.token_hex(8)}.old")
     try:
         with partial_folder(path) as partial:
@@ -108,7 +109,7 @@ def atomic_folder(path: StrPath, replaces: str | None = None) -> Iterator[Path]:
             if occupied:
                 os.replace(path, old)
             elif path.is_dir():
-                path.rmdir()  # not every file system replaces an empty folder
+                path.rmdir()  # some file systems cannot replace an empty folder
             try:
                 os.replace(partial, path)
             except OSError:
@@ -129,7 +130,7 @@ def partial_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be made or written.
     """
-    # The suffix stays last: soundfile and FFmpeg choose the format by it.
+    # The suffix stays at the end, because soundfile and FFmpeg choose the format by it.
     with _claimed(path, path.suffix) as partial:
         try:
             os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
@@ -140,7 +141,7 @@ def partial_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def partial_folder(path: Path) -> Iterator[Path]:
-    """As `partial_file`, a folder."""
+    """Yields an empty temporary folder beside `path`, with the same rules as `partial_file`."""
     with _claimed(path) as partial:
         try:
             partial.mkdir()
@@ -150,7 +151,7 @@ def partial_folder(path: Path) -> Iterator[Path]:
 
 
 def take_new_name(partial: Path, path: Path) -> None:
-    """Renames `partial` to an unused name. It uses a hard link, because a rename would replace an existing file.
+    """Renames `partial` to a new name. It uses a hard link, because a rename would replace an existing file.
 
     Raises:
         OutputExistsError: the name is taken.
@@ -161,13 +162,13 @@ def take_new_name(partial: Path, path: Path) -> None:
     except OSError as error:
         if os.path.lexists(path):
             raise OutputExistsError(
-                f"an output is not replaced unless asked; {path} was made meanwhile; add --overwrite or name another"
+                f"an output is not replaced unless asked; another run made {path}; add --overwrite or name another"
             ) from error
         partial.rename(path)  # for a disk without hard links
 
 
 def remove_abandoned(folder: Path) -> None:
-    """Removes temporary files and folders whose run has ended, once per folder and process."""
+    """Removes temporary files and folders of runs that have ended. It does so once per folder and process."""
     folder = folder.absolute()
     with _sweeping:
         if folder in _swept:
@@ -181,16 +182,17 @@ def remove_abandoned(folder: Path) -> None:
 
 @contextlib.contextmanager
 def _claimed(path: Path, suffix: str = "") -> Iterator[Path]:
-    """Yields a new locked name beside `path`, after removing what killed runs left in the folder."""
+    """Yields a new locked name beside `path`, after it has removed temporary files that killed runs left there."""
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(path.parent)
-    # Random, because two threads may work on files of the same name. Short, because `path` may have 255 bytes.
+    # The name is random, because two threads may work on files of the same name. It is short, because the name of
+    # `path` may already have 255 bytes.
     partial = path.with_name(f".{secrets.token_hex(8)}.partial{suffix}")
     descriptor = _locked_file(_lock_of(partial))
     try:
         yield partial
     finally:
-        os.close(descriptor)  # first, because Windows cannot remove an open file
+        os.close(descriptor)  # closed first, because Windows cannot remove an open file
         _lock_of(partial).unlink(missing_ok=True)
 
 
@@ -199,7 +201,7 @@ def _lock_of(partial: Path) -> Path:
 
 
 def _remove_if_abandoned(path: Path) -> None:
-    # A file that cannot be opened or locked stays, for instance on a disk without locks.
+    # A file that cannot be opened or locked is kept, for instance on a disk without locks.
     with contextlib.suppress(OSError):
         owner = _lock_of(path)
         # A temporary file without a lock file was made by an earlier version, which locked the file itself.
@@ -218,7 +220,7 @@ def _remove_if_abandoned(path: Path) -> None:
 def _locked_file(path: Path) -> int:
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        lock(descriptor)  # on a disk without locks nobody can take this for abandoned either
+        lock(descriptor)  # on a disk without locks, no other run can lock this file and remove it either
         # Another run may have removed the file as abandoned between the two lines above.
         with contextlib.suppress(OSError):
             if os.path.samestat(os.fstat(descriptor), path.stat()):

@@ -1,4 +1,4 @@
-"""Simulates a sound card: blocks arrive in real time and must be processed in real time."""
+"""Simulates the timing of a sound card, where blocks arrive in real time and must be processed in real time."""
 
 import time
 from array import array
@@ -10,14 +10,14 @@ import numpy as np
 class Pace:
     """Paces work on blocks to real time and counts underruns, or only measures how long the work takes.
 
-    A block arrives when its last sample has been heard, and its result is played `buffer` blocks later. A result that
-    is not ready by then is an underrun: the card plays silence until it is ready, and everything after it is delayed as
-    much.
+    A block arrives when its last sample has been recorded, and its result is played `buffer` blocks later. If the
+    result is not ready by then, there is an underrun. The card plays silence until the result is ready, and all later
+    blocks are delayed by the same time.
 
     Args:
         block_duration: seconds of music in a block.
         buffer: number of blocks between a block's arrival and its playback.
-        realtime: whether to wait for each block. If not, nothing counts as late.
+        realtime: whether to wait for each block. If false, no block counts as late.
         clock: returns monotonic time in seconds.
         sleep: waits the given number of seconds.
 
@@ -45,7 +45,7 @@ class Pace:
     def begin(self) -> None:
         """Waits until the block would arrive, and starts timing it."""
         self._due += self._block_duration
-        # The music is read and written between two blocks. A delay there does not count against the restoration.
+        # The music is read and written between two blocks. A delay there is not counted as a delay of the restoration.
         self._due += max(0.0, self._clock() - max(self._ended, self._due))
         wait = self._due - self._clock()
         if self._realtime and wait > 0:
@@ -62,7 +62,7 @@ class Pace:
             self._due += late
 
     def percent(self, quantile: float) -> float:
-        """A quantile (0 to 1) of the time that blocks took, in % of their duration; 0 without blocks."""
+        """Returns a quantile (0 to 1) of the processing time of blocks, in % of their duration; 0 without blocks."""
         if not self._steps:
             return 0.0
         return float(100.0 * np.quantile(np.asarray(self._steps), quantile) / self._block_duration)

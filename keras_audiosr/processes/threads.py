@@ -1,4 +1,4 @@
-"""Runs work on many items in threads that stop soon after an interrupt."""
+"""Processes many items in threads that stop soon after an interrupt."""
 
 import concurrent.futures
 import os
@@ -9,12 +9,12 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-# Longest time in seconds until a signal is handled.
+# Longest delay in seconds before a signal is handled.
 _PATIENCE = 0.2
 
 
 def cores() -> int:
-    """CPU cores that this process may use."""
+    """Returns the number of CPU cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -26,18 +26,21 @@ def side_by_side(
     """Calls `work(item)` for every item, several at a time, and yields the results as they finish.
 
     Args:
-        work: the function that threads call. An exception ends the run, after the results that are ready have been
-            yielded.
-        items: started in this order.
+        work: the function that the threads call. If it raises an exception, the results that are ready are yielded, and
+            then the exception is raised here.
+        items: arguments of `work`. The calls start in this order.
         jobs: number of threads.
-        stop: event that is set when the run ends early (an error, an interrupt, or a caller that stops iterating). Work
-            that takes long should check it and raise an exception.
+        stop: event that is set when the run ends early, because of an error, an interrupt, or a caller that stops
+            iterating. Calls that take long should check it and raise an exception.
+
+    Yields:
+        The results, in the order in which the calls finish.
     """
     pool = concurrent.futures.ThreadPoolExecutor(jobs)
     try:
         pending = {pool.submit(work, item) for item in items}
         while pending:
-            # A signal just before a wait is handled only when Python runs again, so each wait is short.
+            # Python handles a signal that arrives just before a wait only after the wait, so each wait is short.
             done, pending = concurrent.futures.wait(pending, timeout=_PATIENCE, return_when="FIRST_COMPLETED")
             for future in sorted(done, key=lambda future: future.exception() is not None):
                 yield future.result()

@@ -1,4 +1,4 @@
-"""The versions that a result was made with."""
+"""Lists the versions of the software with which a result was made."""
 
 import importlib.metadata
 import platform
@@ -11,7 +11,7 @@ _PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the installed packages that can influence a result, by name."""
+    """Returns the versions of Python and of the installed packages that can influence a result, by name."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:

@@ -1,4 +1,4 @@
-"""One way to run a trained model, `run(lossy) -> restored`, over LiteRT, Keras and SavedModel."""
+"""Runners: one interface, `run(lossy) -> restored`, for models in LiteRT, Keras, a SavedModel or on a server."""
 
 from .base import Runner
 from .load import load_runner

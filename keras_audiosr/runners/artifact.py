@@ -1,4 +1,4 @@
-"""Reads an exported model's `metadata.json`, and verifies the files beside it against their hashes."""
+"""Reads the `metadata.json` of an exported model, and verifies the files of the model against their hashes."""
 
 import hashlib
 import json
@@ -12,9 +12,9 @@ from ..presets.facts import NUMBERS, UNDO_ENCODER_GAIN, ModelFacts
 from ..presets.reading import require_keys
 
 METADATA = "metadata.json"
-# Version of the format of metadata.json. A file without one has the first version.
+# Version of the format of metadata.json. A file without a version has format 1.
 FORMAT = 1
-# Number of digits of a SHA-256 that identify a set of weights.
+# Number of hexadecimal digits of a SHA-256 that identify a set of weights.
 VERSION_LENGTH = 12
 # The file of a SavedModel that holds its weights.
 VARIABLES = "variables/variables.data-00000-of-00001"
@@ -24,7 +24,7 @@ def read_metadata(folder: StrPath) -> dict:
     """Reads and checks `metadata.json`.
 
     Raises:
-        ArtifactError: missing, not JSON, or without what a runner needs.
+        ArtifactError: the file is missing, is not JSON, has another format, or lacks an entry that a runner needs.
     """
     path = Path(folder) / METADATA
     try:
@@ -47,19 +47,23 @@ def read_metadata(folder: StrPath) -> dict:
 
 
 def read_exported_preset(folder: StrPath) -> dict:
-    """The preset that an exported model was made with, from its `metadata.json`.
+    """Returns the preset that an exported model was made with, from its `metadata.json`.
 
     Raises:
-        ArtifactError: missing or malformed.
+        ArtifactError: the file or the preset is missing or malformed.
     """
     return check_recorded(read_metadata(folder).get("preset"), f"'preset' in {Path(folder) / METADATA}")
 
 
 def facts_of(metadata: dict, name: str) -> ModelFacts:
-    """The facts of a model from its `metadata.json`, with the version of one of the files that it lists.
+    """Returns the facts of a model from its `metadata.json`.
+
+    Args:
+        metadata: the metadata that `read_metadata` returned.
+        name: file whose SHA-256 becomes the version of the model.
 
     Raises:
-        ArtifactError: inconsistent lengths.
+        ArtifactError: the lengths in the metadata are inconsistent.
     """
     known = {key: metadata[key] for key in ("name", *NUMBERS)}
     undo_encoder_gain = metadata.get(UNDO_ENCODER_GAIN) is True
@@ -67,23 +71,23 @@ def facts_of(metadata: dict, name: str) -> ModelFacts:
 
 
 def describe(content: bytes) -> dict:
-    """The entry of a file under `files` in `metadata.json`."""
+    """Returns the entry of a file under `files` in `metadata.json`, from the file's content."""
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
 
 def _version_of(metadata: dict, name: str) -> str:
-    """The beginning of the recorded SHA-256 of a file of the artefact; empty when it is not listed."""
+    """Returns the first digits of the recorded SHA-256 of a file; empty if the file is not listed."""
     entry = metadata["files"].get(name)
     return str(entry.get("sha256", ""))[:VERSION_LENGTH] if isinstance(entry, dict) else ""
 
 
 def read_verified(folder: StrPath, metadata: dict, name: str) -> bytes:
-    """Reads a file of the artefact and checks its hash against the recorded one.
+    """Reads a file of an exported model and checks its hash against the recorded one.
 
-    The bytes that were hashed are returned, so the file cannot change in between.
+    The function returns the bytes that it hashed, so the file cannot change in between.
 
     Raises:
-        ArtifactError: not listed, missing, or its hash differs.
+        ArtifactError: the file is not listed or is missing, or its hash differs from the recorded one.
     """
     path = Path(folder) / name
     entry = metadata["files"].get(name)
@@ -94,7 +98,7 @@ def read_verified(folder: StrPath, metadata: dict, name: str) -> bytes:
         content = path.read_bytes()
     except OSError as error:
         raise ArtifactError(
-            f"an exported model is needed whole; {path}: {error.strerror}; export or fetch it again"
+            f"an exported model must be complete; {path}: {error.strerror}; export or fetch it again"
         ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != entry.get("sha256"):
@@ -106,21 +110,21 @@ def read_verified(folder: StrPath, metadata: dict, name: str) -> bytes:
 
 
 def copy_verified(folder: StrPath, metadata: dict, part: str, target: StrPath) -> Path:
-    """Copies a folder of the artefact: only the files that `metadata.json` lists, each after its hash was checked.
+    """Copies a subfolder of an exported model. It copies only listed files, and checks the hash of each.
 
-    TensorFlow reads a SavedModel by its path, and from the copy it reads the files that were checked.
+    TensorFlow reads a SavedModel by its path. If it reads the copy, it reads exactly the files that were checked.
 
     Args:
         folder: the exported model.
-        metadata: what `read_metadata` returned.
-        part: name of the folder in it, such as `"1"`.
-        target: an existing folder, empty.
+        metadata: the metadata that `read_metadata` returned.
+        part: name of the subfolder, such as `"1"`.
+        target: an existing, empty folder.
 
     Returns:
         `target / part`.
 
     Raises:
-        ArtifactError: nothing of it is listed, or a file is missing or changed.
+        ArtifactError: no file of the subfolder is listed, or a listed file is missing or changed.
     """
     copy = Path(target) / part
     names = [name for name in metadata["files"] if name.startswith(f"{part}/")]
@@ -134,11 +138,11 @@ def copy_verified(folder: StrPath, metadata: dict, part: str, target: StrPath) -
 
 
 def require_trust(folder: StrPath, trust: bool) -> None:
-    """Refuses a SavedModel that did not come with this package unless it is trusted; warns if it is trusted.
+    """Refuses a SavedModel that did not come with this package, or warns about it if the user trusts it.
 
-    A SavedModel is a program: TensorFlow executes its graph, and a graph can read and write files. The hashes beside it
-    do not protect against this, since they come from whoever made the model. TFLite and Keras files cannot contain such
-    operations.
+    A SavedModel is a program: TensorFlow executes its graph, and a graph can read and write files. The hashes in
+    `metadata.json` do not protect against this, because they come from the author of the model. TFLite and Keras files
+    cannot contain such operations.
 
     Raises:
         ArtifactError: the SavedModel did not come with this package and is not trusted.

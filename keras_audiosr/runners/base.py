@@ -1,4 +1,4 @@
-"""The interface of all runners, whatever executes the network."""
+"""The interface of all runners."""
 
 import abc
 import dataclasses
@@ -24,8 +24,8 @@ class RunnerOptions:
             write files; TFLite and Keras files are not.
         num_threads: CPU threads of a LiteRT network that takes whole windows; each thread computes one window at a
             time. The samples do not depend on it.
-        step: length of a step in samples. If an exported model has streaming artefacts, the one with the nearest step
-            is opened instead of the network that takes whole windows.
+        step: length of a step in samples. If an exported model has streaming networks, the one with the nearest step
+            length is opened instead of the network that takes whole windows.
     """
 
     trust: bool = False
@@ -36,15 +36,15 @@ class RunnerOptions:
 class Runner(abc.ABC):
     """Restores audio with one trained model.
 
-    A runner is not thread-safe: give each thread its own.
+    A runner is not thread-safe, so each thread needs its own runner.
 
     Args:
-        facts: what is known of the model.
+        facts: the facts about the model.
 
     Attributes:
-        in_flight: concurrent calls of `predict` for one signal. It is above 1 for a runner that waits for a server or
-            computes on several cores; several threads may then call its `predict`.
-        facts: as given; each of them is an attribute of the runner, too.
+        in_flight: number of concurrent calls of `predict` for one signal. It is above 1 if the runner waits for a
+            server or computes on several cores. Several threads may then call its `predict`.
+        facts: the facts about the model. Each of them is also an attribute of the runner.
     """
 
     in_flight = 1
@@ -54,37 +54,37 @@ class Runner(abc.ABC):
 
     @property
     def name(self) -> str:
-        """As in `ModelFacts`."""
+        """The name of the model's preset."""
         return self.facts.name
 
     @property
     def sample_rate(self) -> int:
-        """As in `ModelFacts`."""
+        """The sample rate in Hz of the audio that the model was trained on."""
         return self.facts.sample_rate
 
     @property
     def window_length(self) -> int:
-        """As in `ModelFacts`."""
+        """The number of samples in a window, a multiple of `hop_length`."""
         return self.facts.window_length
 
     @property
     def context(self) -> int:
-        """As in `ModelFacts`."""
+        """The number of samples on each side that can influence an output sample."""
         return self.facts.context
 
     @property
     def hop_length(self) -> int:
-        """As in `ModelFacts`."""
+        """The grid, in samples, on which windows may start."""
         return self.facts.hop_length
 
     @property
     def undo_encoder_gain(self) -> bool:
-        """As in `ModelFacts`."""
+        """Whether the model was trained on music whose encoder's gain was undone."""
         return self.facts.undo_encoder_gain
 
     @property
     def version(self) -> str:
-        """As in `ModelFacts`."""
+        """An identifier of the weights, such as the beginning of their SHA-256; empty if unknown."""
         return self.facts.version
 
     @abc.abstractmethod
@@ -95,7 +95,7 @@ class Runner(abc.ABC):
             windows: array `(batch, window_length, 1)` float32 at the model's sample rate.
 
         Returns:
-            Array of the same shape. Samples within `context` of its ends are affected by the window's edges.
+            Array of the same shape. The first and last `context` samples of each window are affected by its edges.
         """
 
     def processor(
@@ -105,15 +105,15 @@ class Runner(abc.ABC):
         path: str | os.PathLike[str] | None = None,
         pairs: Pairs | None = None,
     ) -> BlockProcessor:
-        """The `BlockProcessor` that restores one signal: `push(block)` as it comes, then `finish()`.
+        """Returns a `BlockProcessor` that restores one signal. Call `push(block)` for each block, then `finish()`.
 
         Args:
-            channels: number of audio channels. A left and a right channel are restored as mid and side, all others by
-                themselves.
-            sample_rate: Hz of the signal; the model's own when `None`. At any other rate only the
-                model's correction is resampled and added (`sound.resample`).
-            path: the file that the signal was decoded from, if any. The gain of its encoder is undone if the model was
-                trained that way.
+            channels: number of audio channels. Pairs of a left and a right channel are restored as mid and side, and
+                all other channels individually.
+            sample_rate: sample rate of the signal in Hz; that of the model if `None`. At any other rate, only the
+                model's correction is resampled and added to the signal (`sound.resample`).
+            path: the file that the signal was decoded from, if any. If the model was trained with the encoder's gain
+                undone, the gain of this file is undone too.
             pairs: indices of left and right channels, as for `sound.mid_side.channel_pairs`.
         """
         processor = self._processor(channels, sample_rate, pairs)
@@ -134,32 +134,44 @@ class Runner(abc.ABC):
         channels: int,
         sample_rate: int | None = None,
         path: str | os.PathLike[str] | None = None,
+        pairs: Pairs | None = None,
     ) -> Iterator[np.ndarray]:
-        """Restores a signal that comes in blocks `(time, channels)` of any length, in constant memory."""
-        return process_blocks(self.processor(channels, sample_rate, path), blocks)
+        """Restores a signal block by block, with constant memory use.
+
+        Args:
+            blocks: arrays `(time, channels)` float32 of any length.
+            channels, sample_rate, path, pairs: as for `processor`.
+
+        Yields:
+            Restored blocks `(time, channels)`. Together they are as long as the input.
+        """
+        return process_blocks(self.processor(channels, sample_rate, path, pairs), blocks)
 
     def run(
-        self, lossy: np.ndarray, sample_rate: int | None = None, path: str | os.PathLike[str] | None = None
+        self,
+        lossy: np.ndarray,
+        sample_rate: int | None = None,
+        path: str | os.PathLike[str] | None = None,
+        pairs: Pairs | None = None,
     ) -> np.ndarray:
         """Restores a whole signal.
 
         Args:
             lossy: array `(time, channels)` float32 in [-1, 1].
-            sample_rate: Hz of the signal; the model's own when `None`.
-            path: the file that the signal was decoded from, as for `processor`.
+            sample_rate, path, pairs: as for `processor`.
 
         Returns:
-            Array of the same shape, aligned to the sample. It can exceed [-1, 1] where the input is close to full
-            scale.
+            Array of the same shape. Each sample is aligned with the input sample. Values can exceed [-1, 1] where the
+            input is close to full scale.
 
         Raises:
-            UsageError: not an array `(time, channels)`.
+            UsageError: the input is not an array `(time, channels)`.
             ArtifactError: the model returns values that are not finite.
         """
         lossy = np.asarray(lossy, np.float32)
         if lossy.ndim != 2:
             raise UsageError(f"audio must be (time, channels); received shape {lossy.shape}; use audio[:, None]")
-        restored = list(self.stream([lossy], lossy.shape[1], sample_rate, path))
+        restored = list(self.stream([lossy], lossy.shape[1], sample_rate, path, pairs))
         return np.concatenate(restored) if restored else lossy.copy()
 
     def _checked_predict(self, windows: np.ndarray) -> np.ndarray:

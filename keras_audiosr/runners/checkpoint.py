@@ -14,52 +14,52 @@ from ..processes.partial_files import atomic_output
 
 CHECKPOINT = "best.keras"
 PRESET = "preset.json"
-# Files of a run: the arguments that it was started with, and the results of its epochs.
+# Files of a training run: the arguments it was started with, and the results of its epochs.
 RECORD = "run.json"
 HISTORY = "history.json"
-# Suffix of the file with a checkpoint's hash, in the format of sha256sum -c. It is written when the run has ended.
+# Suffix of the file with a checkpoint's hash, in the format of sha256sum. It is written when the run has ended.
 CHECKSUM = ".sha256"
 
 
 def read_run_preset(checkpoint: StrPath) -> dict:
-    """The `preset.json` that `train` leaves beside its checkpoints.
+    """Returns the preset of a run, from the `preset.json` that `train` writes beside its checkpoints.
 
     Raises:
-        ArtifactError: missing or malformed.
+        ArtifactError: the file is missing or malformed.
     """
     path = Path(checkpoint).parent / PRESET
     if not path.is_file():
         raise ArtifactError(
-            f"a checkpoint needs its run's {PRESET} beside it; {path} is no file;"
-            " point to the run folder that 'keras-audiosr train' made"
+            f"a checkpoint needs its run's {PRESET} beside it; {path} is not a file;"
+            " name the run folder that 'keras-audiosr train' made"
         )
     return read_recorded(path)
 
 
 def read_record(run: Path) -> dict[str, Any]:
-    """The `run.json` of a run: `arguments` and `versions`, both dicts.
+    """Returns the `run.json` of a run, a dict with the dicts `arguments` and `versions`.
 
     Raises:
-        UsageError: it is damaged.
+        UsageError: the file is missing or damaged.
     """
-    record = _read_json(run / RECORD, "must hold its arguments")
+    record = _read_json(run / RECORD, "must contain its arguments")
     if not isinstance(record, dict) or not all(isinstance(record.get(key), dict) for key in ("arguments", "versions")):
-        raise _damaged(run / RECORD, "must hold its arguments", "no arguments and versions in it")
+        raise _damaged(run / RECORD, "must contain its arguments", "no arguments and versions in it")
     return record
 
 
 def read_history(run: Path) -> list[dict[str, Any]] | None:
-    """The `history.json` of a run that has ended: one dict an epoch; `None` of one that has not.
+    """Returns the `history.json` of a run, a list with one dict per epoch, or `None` if the run has not ended.
 
     Raises:
-        UsageError: it is damaged.
+        UsageError: the file is damaged.
     """
     if not (run / HISTORY).is_file():
         return None
-    history = _read_json(run / HISTORY, "must hold its epochs")
+    history = _read_json(run / HISTORY, "must contain its epochs")
     epochs = isinstance(history, list) and bool(history) and all(isinstance(epoch, dict) for epoch in history)
     if not epochs or not all(isinstance(epoch.get("val_loss"), int | float) for epoch in history):
-        raise _damaged(run / HISTORY, "must hold its epochs", "no list of epochs with a val_loss")
+        raise _damaged(run / HISTORY, "must contain its epochs", "no list of epochs with a val_loss")
     return history
 
 
@@ -71,19 +71,19 @@ def _read_json(path: Path, rule: str) -> Any:
 
 
 def _damaged(path: Path, rule: str, reason: str) -> UsageError:
-    return UsageError(f"a run's {path.name} {rule}; {path}: {reason}; name another folder, or bring the file back")
+    return UsageError(f"a run's {path.name} {rule}; {path}: {reason}; name another folder, or restore the file")
 
 
 def load_checkpoint(path: StrPath) -> Any:
-    """Loads a `.keras` file under safe mode; returns the `keras.Model`.
+    """Loads a `.keras` file in safe mode and returns the `keras.Model`.
 
     Raises:
-        ArtifactError: missing, damaged, of another version, holding code (a `Lambda`), or with weights that are not
-            finite; or its SHA-256 is not the one that its run recorded when it ended.
+        ArtifactError: the file is missing or damaged, needs another version of Keras, contains code (a `Lambda` layer),
+            or has weights that are not finite. Or its SHA-256 is not the one that was recorded at the end of the run.
     """
     path = Path(path)
     if not path.is_file():
-        raise ArtifactError(f"a checkpoint is needed; {path} is no file; 'keras-audiosr train' makes one")
+        raise ArtifactError(f"a checkpoint is needed; {path} is not a file; 'keras-audiosr train' makes one")
     _require_noted_hash(path)
     import keras
 
@@ -91,9 +91,9 @@ def load_checkpoint(path: StrPath) -> Any:
     from .. import layers, models  # noqa: F401
 
     try:
-        # Nothing is trained here, so neither optimizer nor losses need to be restored.
+        # The model is not trained here, so the optimizer and the losses need not be loaded.
         model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    # Keras passes on any exception of zipfile, h5py, json and the layers.
+    # Keras does not catch exceptions of zipfile, h5py, json and the layers.
     except Exception as error:
         reason = on_one_line(error)
         raise ArtifactError(
@@ -105,7 +105,7 @@ def load_checkpoint(path: StrPath) -> Any:
 
 
 def write_checksum(checkpoint: Path) -> None:
-    """Writes the SHA-256 of a checkpoint to a file beside it; `load_checkpoint` checks it from then on."""
+    """Writes the SHA-256 of a checkpoint to a file beside it. `load_checkpoint` then checks it."""
     with atomic_output(checkpoint.with_name(checkpoint.name + CHECKSUM)) as partial:
         partial.write_text(f"{hashlib.sha256(checkpoint.read_bytes()).hexdigest()}  {checkpoint.name}\n", "utf-8")
 
@@ -118,7 +118,7 @@ def _require_noted_hash(path: Path) -> None:
     if note.read_bytes().split()[:1] != [found.encode()]:
         raise ArtifactError(
             f"a checkpoint's SHA-256 must be the one in {note.name}; {path} has {found[:12]}...; it is damaged or"
-            f" changed: fetch it again, or remove {note.name} if it was you"
+            f" changed: fetch it again, or remove {note.name} if you changed it"
         )
 
 
@@ -126,7 +126,7 @@ def require_finite_weights(model: Any, path: StrPath) -> None:
     """Refuses a model with NaN or infinity among its weights.
 
     Raises:
-        ArtifactError: names the first such weight.
+        ArtifactError: a weight is not finite. The message names the first such weight.
     """
     import keras
 

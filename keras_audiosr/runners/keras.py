@@ -1,4 +1,4 @@
-"""Runs a network with Keras on any of its backends, from a run's checkpoint or exported weights."""
+"""Runs a network with Keras on any backend, from the checkpoint of a run or from exported weights."""
 
 import hashlib
 import os
@@ -20,13 +20,13 @@ class KerasRunner(Runner):
     `context` and `hop_length` are computed from the network.
 
     Args:
-        source: a run folder of `train`, a `.keras` file in one, an exported model's folder, or a preset's name; or what
-            `runners.locate` found.
-        window_length: samples a window; the preset's `export.window_length` when `None`.
+        source: a run folder of `train`, a `.keras` file in one, the folder of an exported model, the name of a preset,
+            or the result of `runners.locate`.
+        window_length: length of a window in samples; the preset's `export.window_length` if `None`.
 
     Raises:
-        ArtifactError: checkpoint, weights or preset missing or damaged; a layer with an unknown receptive field;
-            windows that are too short to have a centre.
+        ArtifactError: the checkpoint, the weights or the preset are missing or damaged, the receptive field of a layer
+            is unknown, or the window length is not above `2 * context` or not a multiple of `hop_length`.
     """
 
     def __init__(self, source: str | os.PathLike[str] | Located, window_length: int | None = None):
@@ -34,16 +34,16 @@ class KerasRunner(Runner):
         located.require(KERAS, "Keras runs", "name the run or the exported folder it comes from")
         exported = located.kind in EXPORTED
         preset = read_exported_preset(located.place) if exported else read_run_preset(located.checkpoint)
-        from ..streaming import receptive_field  # here: runners that need no Keras are imported with this one
+        from ..streaming import receptive_field  # imported here, because it imports Keras
 
         self.model = load_model(located)
         field = receptive_field(self.model)
         length = window_length or preset["export"]["window_length"]
         if length <= 2 * field.context or length % field.hop_length:
             raise ArtifactError(
-                "windows must be longer than what the network sees on both sides, and a multiple of its hop;"
-                f" {preset['name']!r} sees {field.context} samples on each side in hops of {field.hop_length}, and has"
-                f" windows of {length}; set export.window_length to {max(4 * field.context, field.hop_length)}"
+                "a window must be longer than twice the context of the network, and a multiple of its hop length;"
+                f" {preset['name']!r} has windows of {length} samples, a context of {field.context} and a hop length of"
+                f" {field.hop_length}; set export.window_length to {max(4 * field.context, field.hop_length)}"
             )
         weights = located.place / WEIGHTS if exported else located.checkpoint
         facts = ModelFacts(
@@ -59,11 +59,11 @@ class KerasRunner(Runner):
 
     @classmethod
     def open(cls, located: Located, options: RunnerOptions) -> "KerasRunner":
-        """Opens what `locate` found."""
+        """Opens a model that `locate` found."""
         return cls(located)
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
         """Runs the network once, on `(batch, window_length, 1)`."""
-        # `predict` would set up a whole loop, which takes 70 ms a call.
+        # `Model.predict` would set up a whole prediction loop, which takes 70 ms for each call.
         restored = self.model.predict_on_batch(windows)
         return np.asarray(restored["restored"] if isinstance(restored, dict) else restored)

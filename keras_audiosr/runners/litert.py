@@ -1,4 +1,4 @@
-"""Runs TensorFlow Lite models with LiteRT, as `restore` does by default. It does not import TensorFlow."""
+"""Runs TensorFlow Lite models with LiteRT, the default of `restore`. It does not import TensorFlow."""
 
 import contextlib
 import os
@@ -22,16 +22,17 @@ class LiteRTRunner(Runner):
     """Runs an exported `model.tflite`.
 
     Several threads may call `predict`. Up to `num_threads` windows are computed at a time, each on its own interpreter
-    and core. This is faster than several threads on one window, which wait for each other after every layer, and it
-    gives the same samples bit for bit.
+    and core. This is faster than several threads for one window, which would wait for each other after every layer. The
+    samples are the same bit for bit.
 
     Args:
-        folder: the exported model: `metadata.json` and what it lists.
-        file: name of the `.tflite` file in it.
-        num_threads: CPU threads, each for one window at a time. With 1 everything is computed in the caller's thread.
+        folder: the exported model, a folder with `metadata.json`.
+        file: name of the `.tflite` file in the folder.
+        num_threads: number of CPU threads. Each thread computes one window at a time. If it is 1, everything is
+            computed in the caller's thread.
 
     Raises:
-        ArtifactError: missing, damaged (SHA-256), or not the network that `metadata.json` describes.
+        ArtifactError: the file is missing or damaged (SHA-256), or is not the network that `metadata.json` describes.
     """
 
     def __init__(self, folder: StrPath, file: str = TFLITE, num_threads: int = 1):
@@ -44,10 +45,10 @@ class LiteRTRunner(Runner):
         for _ in range(num_threads):
             network, shapes = open_network(folder / file, content, num_threads=1)
             self._networks.put(network)
-        # One call more than there are interpreters, so that none is idle while a result is written.
+        # One more call than there are interpreters, so that no interpreter is idle while a result is written.
         self.in_flight = num_threads + 1 if num_threads > 1 else 1
-        # Python must not exit while a thread is inside LiteRT, as after an interrupt, so this waits for windows in
-        # flight.
+        # Python must not exit while a thread is still inside LiteRT, for example after an interrupt. Therefore this
+        # waits for the windows in flight.
         weakref.finalize(self, _wait_until_idle, self._networks, num_threads)
         window = (1, self.window_length, 1)
         if shapes != ({"lossy": window}, {"restored": window}):
@@ -57,10 +58,10 @@ class LiteRTRunner(Runner):
             )
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
-        """Runs the network on `(batch, window_length, 1)`, one window at a time; several threads may call it."""
+        """Runs the network on `(batch, window_length, 1)` float32, window by window; several threads may call it."""
         network = self._networks.get()
         try:
-            # The network's shapes are static, which makes it fast, so each call takes one window.
+            # The network has static shapes, because they make it fast. Each call therefore takes one window.
             return np.concatenate([network(lossy=window[None])["restored"] for window in windows])
         finally:
             self._networks.put(network)
@@ -75,15 +76,15 @@ def open_network(path: Path, content: bytes, num_threads: int) -> tuple[Any, tup
     """Opens a `.tflite` file with one signature.
 
     Args:
-        path: where it came from, for messages.
+        path: path of the file, for messages.
         content: the file's bytes.
-        num_threads: CPU threads.
+        num_threads: number of CPU threads.
 
     Returns:
-        A function that calls the signature, and the shapes of its inputs and outputs by name.
+        A function that calls the signature, and two dicts with the shapes of its inputs and its outputs by name.
 
     Raises:
-        ArtifactError: not a network that LiteRT can run.
+        ArtifactError: LiteRT cannot run the network.
     """
     from ai_edge_litert.interpreter import Interpreter  # imported here, because `--help` does not need it
 
@@ -109,7 +110,7 @@ def _quiet_stderr() -> Iterator[None]:
     """Keeps LiteRT's "Created XNNPACK delegate" line, which no setting turns off, away from the user's terminal."""
     try:
         kept = os.dup(2)
-    except OSError:  # closed: nothing to keep quiet
+    except OSError:  # standard error is closed, so no line can appear
         yield
         return
     try:

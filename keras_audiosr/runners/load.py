@@ -19,19 +19,19 @@ __all__ = ["RunnerOptions", "load_runner", "open_runner"]
 def load_runner(
     path_or_preset: str | os.PathLike[str] | Server | None = None, trust: bool = False, num_threads: int = 1
 ) -> Runner:
-    """The runner for a model, chosen by what the path holds.
+    """Opens the runner for a model. The kind of the model decides which runner it is.
 
     Args:
         path_or_preset: one of
-            - an exported model: the folder with `metadata.json`, for its `model.tflite` or, where that was left out,
-              its only `.tflite` file; or a `.tflite` file in it (LiteRT), which may be a streaming one or a smaller
-              variant;
-            - its SavedModel folder, which holds `saved_model.pb` (TensorFlow);
+            - the folder of an exported model, which contains `metadata.json` (LiteRT). Its `model.tflite` is run, or,
+              if it has none, its only `.tflite` file;
+            - a `.tflite` file in such a folder (LiteRT), which may also be a streaming network or a smaller variant;
+            - the SavedModel folder of an exported model, which contains `saved_model.pb` (TensorFlow);
             - a run folder of `train`, or a `.keras` file in one (Keras);
-            - a preset's name, for the exported model that comes with the package (LiteRT), whatever lies in the working
-              directory: a folder of that name is `./NAME`;
-            - the URL of a model on TensorFlow Serving, `grpc://HOST:PORT/MODEL[@VERSION|:LABEL]`, or with
-              `grpcs`, `http`, `https`; a `serving.Server` is such a URL with options;
+            - the name of a preset, for the exported model that comes with the package (LiteRT). A folder of this name
+              in the working directory is `./NAME`;
+            - the URL of a model on TensorFlow Serving, `grpc://HOST:PORT/MODEL[@VERSION|:LABEL]`, or with `grpcs`,
+              `http` or `https`; or a `serving.Server`, which is such a URL with options;
             - `None` for the default preset.
         trust: whether a SavedModel that did not come with this package may be run. It is a program, which can read and
             write files; TFLite and Keras files are not.
@@ -39,15 +39,15 @@ def load_runner(
             time. The samples do not depend on it.
 
     Raises:
-        ArtifactError: there is no such model, it is damaged, a SavedModel from elsewhere that is not trusted, or an
-            exported model of several `.tflite` files none of which is `model.tflite`.
+        ArtifactError: there is no such model, the model is damaged, it is a SavedModel that did not come with this
+            package and is not trusted, or it has several `.tflite` files but no `model.tflite`.
         ServerError: the server does not respond, or its model was not made by `keras-audiosr serve bundle`.
     """
     return open_runner(locate(path_or_preset), RunnerOptions(trust, num_threads))
 
 
 def open_runner(located: Located, options: RunnerOptions | None = None) -> Runner:
-    """The runner for a model that `locate` found. It raises the same errors as `load_runner`."""
+    """Opens the runner for a model that `locate` found. It raises the same errors as `load_runner`."""
     options = options or RunnerOptions()
     if located.kind in OPENED_BY:
         module, name = OPENED_BY[located.kind]
@@ -61,14 +61,14 @@ def open_runner(located: Located, options: RunnerOptions | None = None) -> Runne
 
 
 def _lite(folder: Path, file: str, metadata: dict[str, Any], options: RunnerOptions) -> Runner:
-    """LiteRT's runner for a file of an exported model."""
+    """Returns the LiteRT runner for a file of an exported model."""
     if file in metadata.get("streaming", {}):
         return StreamingRunner(folder, file)
     return LiteRTRunner(folder, file, options.num_threads)
 
 
 def _network(folder: Path, metadata: dict[str, Any], step: int | None) -> str:
-    """The `.tflite` file of an exported model that is run when none is named."""
+    """Returns the name of the `.tflite` file that is run if the user names only the folder of an exported model."""
     steps = metadata.get("streaming") or {}
     if step is not None and steps:
         return min(steps, key=lambda name: abs(steps[name]["hop_length"] - step))

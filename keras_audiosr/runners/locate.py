@@ -1,4 +1,4 @@
-"""Finds the model that a name or path refers to, for all commands. It imports neither TensorFlow nor Keras."""
+"""Finds the model for a name or path, for all commands. It imports neither TensorFlow nor Keras."""
 
 import dataclasses
 import enum
@@ -17,7 +17,7 @@ SAVED_MODEL_FILE = "saved_model.pb"
 
 
 class Kind(enum.Enum):
-    """What a model can be; the value is its name in messages."""
+    """The kinds of models. The value of each kind is its name in messages."""
 
     PRESET = "a preset"
     EXPORT = "an exported model"
@@ -28,10 +28,10 @@ class Kind(enum.Enum):
     SERVER = "a model on a server"
 
 
-# Folders that `export` wrote, and what Keras loads.
+# Kinds that `export` writes, and kinds that Keras can load.
 EXPORTED = (Kind.PRESET, Kind.EXPORT)
 KERAS = (*EXPORTED, Kind.RUN, Kind.CHECKPOINT)
-# Kinds that are one file, by its suffix; and kinds that are folders, by a file in them.
+# Kinds that are a single file, by its suffix; and kinds that are folders, by a file in the folder.
 _SUFFIXES = {".tflite": Kind.TFLITE, ".keras": Kind.CHECKPOINT}
 _MARKS = {METADATA: Kind.EXPORT, SAVED_MODEL_FILE: Kind.SAVED_MODEL, CHECKPOINT: Kind.RUN}
 # The runner of each kind: a module beside this one, and a class in it with a class method `open(located, options)`.
@@ -49,10 +49,10 @@ class Located:
     """A model that was found.
 
     Attributes:
-        kind: what it is.
-        name: the name or path that was given, for messages.
-        path: the folder of a preset, an exported model, a SavedModel or a run, else the file; `None` for a server.
-        server: the served model, where it is one.
+        kind: kind of the model.
+        name: the name or path that the user gave, for messages.
+        path: the folder of a preset, an exported model, a SavedModel or a run; otherwise the file. `None` for a server.
+        server: the server, or `None` if the model is in files.
     """
 
     kind: Kind
@@ -62,7 +62,7 @@ class Located:
 
     @property
     def place(self) -> Path:
-        """The path of a model that has one.
+        """The path of a model in files.
 
         Raises:
             ArtifactError: the model is on a server.
@@ -88,8 +88,8 @@ class Located:
 
         Args:
             kinds: the accepted kinds.
-            work: what is done with the model, such as `"a Keras model is loaded from"`.
-            fix: what to do instead.
+            work: beginning of the error message, such as `"a Keras model is loaded from"`.
+            fix: end of the error message, which says what to do instead.
 
         Raises:
             ArtifactError: the model is of another kind.
@@ -102,23 +102,23 @@ class Located:
 
 
 def locate(model: "str | os.PathLike[str] | Server | Located | None" = None) -> Located:
-    """Says what a model is and where it lies, without opening it.
+    """Finds the kind and the place of a model, without opening it.
 
-    A `str` without a separator that is a preset's name always refers to the model that comes with the package. If the
-    working directory has a file or folder of this name too, a warning explains that `./NAME` refers to that. A path
+    A `str` that is the name of a preset always refers to the model that comes with the package. If the working
+    directory has a file or folder of this name too, a warning explains that it must be written as `./NAME`. A path
     object (`pathlib.Path`) refers to the file or folder if it exists.
 
     Args:
         model: one of
-            - a preset's name; `None` for the default preset;
-            - an exported model, the folder with `metadata.json`, or a `.tflite` file in one;
-            - a SavedModel, the folder with `saved_model.pb`;
-            - a run of `train`, the folder with `best.keras`, or a `.keras` file in one;
+            - the name of a preset, or `None` for the default preset;
+            - the folder of an exported model, which contains `metadata.json`, or a `.tflite` file in it;
+            - the folder of a SavedModel, which contains `saved_model.pb`;
+            - the folder of a run of `train`, which contains `best.keras`, or a `.keras` file in it;
             - the URL of a model on TensorFlow Serving, or a `serving.Server`;
-            - a `Located`, which this function returns.
+            - a `Located`, which is returned unchanged.
 
     Raises:
-        ArtifactError: none of these, or a preset that ships without weights.
+        ArtifactError: the model is none of these, or it is a preset that ships without weights.
     """
     found = find(model)
     if found is None:
@@ -130,10 +130,10 @@ def locate(model: "str | os.PathLike[str] | Server | Located | None" = None) -> 
 
 
 def find(model: "str | os.PathLike[str] | Server | Located | None") -> Located | None:
-    """As `locate`, but returns `None` for what is not a model, such as a folder of music.
+    """Finds a model as `locate` does, but returns `None` for anything that is not a model, such as a folder of music.
 
     Raises:
-        ArtifactError: a preset that ships without weights.
+        ArtifactError: the model is a preset that ships without weights.
     """
     if isinstance(model, Located):
         return model
@@ -144,7 +144,8 @@ def find(model: "str | os.PathLike[str] | Server | Located | None") -> Located |
     if isinstance(model, Server):
         return Located(Kind.SERVER, model.url, server=model)
     name, path = str(model), Path(model)
-    # A `str` with a separator is in no list of presets. `Path("./NAME")` has lost it, but is still a path.
+    # A `str` with a separator is never the name of a preset. `Path("./NAME")` has lost its separator, but a path object
+    # that exists is taken for a path.
     if current_name(name) in list_presets() and (isinstance(model, str) or not path.exists()):
         return _preset(name, path.exists())
     kind = _kind(path)
@@ -167,7 +168,7 @@ def _preset(name: str, is_here_too: bool) -> Located:
 
 
 def _kind(path: Path) -> Kind | None:
-    """The kind of model at a path. Only a file's suffix is checked; the code that opens it reports its faults."""
+    """Returns the kind of model at a path. Only a file's suffix is checked; the code that opens it reports faults."""
     if path.is_dir():
         return next((kind for mark, kind in _MARKS.items() if (path / mark).exists()), None)
     return _SUFFIXES.get(path.suffix)

@@ -1,4 +1,4 @@
-"""Loads trained networks as Keras models, to inspect them, train them further or build on them."""
+"""Loads trained networks as Keras models, for inspection, further training or use in other networks."""
 
 import os
 import tempfile
@@ -23,19 +23,19 @@ def load_model(preset_or_path: "str | os.PathLike[str] | Located | None" = None)
 
     Args:
         preset_or_path: one of
-            - a preset's name, for the weights that come with the package (a folder of that name is `./NAME`);
-            - an exported model: the folder with `metadata.json` and `model.weights.h5`;
+            - the name of a preset, for the weights that come with the package (a folder of this name is `./NAME`);
+            - the folder of an exported model, which contains `metadata.json` and `model.weights.h5`;
             - a run folder of `train`, or a `.keras` file in one;
             - `None` for the default preset;
-            - what `runners.locate` found.
+            - the result of `runners.locate`.
 
     Returns:
-        A `keras.Model` that takes `lossy` `(batch, time, 1)` and returns `restored` of the same shape, one channel a
-        row. It is not compiled. `load_runner` returns a runner that restores whole songs.
+        A `keras.Model` that takes `lossy`, shape `(batch, time, 1)`, and returns `restored` of the same shape. Each row
+        is one channel. The model is not compiled. To restore whole songs, use `load_runner` instead.
 
     Raises:
-        ArtifactError: no such model; damaged (SHA-256); weights that are not finite; or a preset or an exported
-            model without Keras weights.
+        ArtifactError: there is no such model, it is damaged (SHA-256), it has no Keras weights, or its weights are not
+            finite.
 
     Example:
 
@@ -51,16 +51,18 @@ def from_preset(preset: str | os.PathLike[str], load_weights: bool = True, **con
     """Builds the network that a preset describes.
 
     Args:
-        preset: one of `list_presets()`; without weights also the path of a `.json` file of the same form.
-        load_weights: whether the trained weights that come with the package are loaded; otherwise the network is newly
-            initialised.
-        **config: arguments of the architecture that replace the preset's, for a new network.
+        preset: one of `list_presets()`. Without weights it can also be the path of a `.json` file of the same form.
+        load_weights: whether to load the trained weights that come with the package. If false, the network is newly
+            initialized.
+        **config: arguments of the architecture that replace those of the preset. They are allowed only without weights.
 
     Returns:
-        A `keras.Model` `lossy` -> `restored`, `(batch, time, 1)`. A new one returns its input.
+        A `keras.Model` that takes `lossy`, shape `(batch, time, 1)`, and returns `restored` of the same shape. A newly
+        initialized network returns its input.
 
     Raises:
-        UsageError: no such preset, arguments that the architecture does not take, or arguments with weights.
+        UsageError: there is no such preset, the architecture does not accept the arguments, or arguments are given
+            together with weights.
         ArtifactError: the preset ships without weights.
 
     Example:
@@ -73,7 +75,7 @@ def from_preset(preset: str | os.PathLike[str], load_weights: bool = True, **con
                 f"trained weights fit the preset's own network only; received {', '.join(sorted(config))};"
                 " add load_weights=False"
             )
-        load_preset(preset)  # names the nearest preset where there is none of this name
+        load_preset(preset)  # for an unknown name, its error suggests the nearest preset
         return load_model(preset)
     return _build(load_preset(preset)["model"], str(preset), config)
 
@@ -81,7 +83,7 @@ def from_preset(preset: str | os.PathLike[str], load_weights: bool = True, **con
 def _build(model: Any, source: str, config: dict[str, Any]) -> "keras.Model":
     if not isinstance(model, dict) or not isinstance(model.get("architecture"), str):
         raise ArtifactError(
-            f"a network is built from its architecture and config; {source} names none; export it again"
+            f"a network is built from its architecture and config; {source} names none of them; export it again"
         )
     from ..models import build_model
 
@@ -93,15 +95,15 @@ def read_weights(folder: Path, metadata: dict[str, Any]) -> bytes:
 
     Args:
         folder: the exported model.
-        metadata: what `read_metadata` returned.
+        metadata: the metadata that `read_metadata` returned.
 
     Raises:
-        ArtifactError: they were left out of the export, or are missing or damaged.
+        ArtifactError: the weights were left out of the export, or they are missing or damaged.
     """
     if WEIGHTS not in metadata["files"]:
         raise ArtifactError(
             f"a Keras model needs its weights, {WEIGHTS}; they were left out of {folder}, which can only restore and"
-            f" play; name the run that {metadata['name']!r} was exported from, or a preset that has them, such as"
+            f" play; name the run that {metadata['name']!r} was exported from, or a preset with weights, such as"
             f" {DEFAULT_PRESET!r}"
         )
     return read_verified(folder, metadata, WEIGHTS)
@@ -118,7 +120,7 @@ def _load_exported(folder: Path) -> "keras.Model":
         weights.write_bytes(content)
         try:
             with warnings.catch_warnings():
-                # Keras only warns about layers that are missing in the file, and leaves their random initial weights.
+                # Keras only warns about layers that are missing in the file, and keeps their random initial weights.
                 warnings.filterwarnings("error", message="Skipping")
                 model.load_weights(weights)
         except (ValueError, OSError, KeyError, UserWarning) as error:

@@ -1,4 +1,4 @@
-"""Runs a TensorFlow SavedModel as TF Serving would."""
+"""Runs a TensorFlow SavedModel through its signature, as TensorFlow Serving does."""
 
 import tempfile
 from pathlib import Path
@@ -18,11 +18,13 @@ class SavedModelRunner(Runner):
     """Runs the SavedModel `1/` of an exported model through its signature.
 
     Args:
-        folder: the SavedModel folder; `metadata.json` is in its parent folder.
-        trust: whether a SavedModel, which is a program, may be run if it did not come with this package.
+        folder: the SavedModel folder. Its parent folder contains `metadata.json`.
+        trust: whether a SavedModel that did not come with this package may be run. It is a program, which can read and
+            write files.
 
     Raises:
-        ArtifactError: missing, damaged (SHA-256), without the signature, or from elsewhere and not trusted.
+        ArtifactError: the SavedModel is missing or damaged (SHA-256), lacks the signature, or did not come with this
+            package and is not trusted.
     """
 
     def __init__(self, folder: StrPath, trust: bool = False):
@@ -36,9 +38,9 @@ class SavedModelRunner(Runner):
             import tensorflow as tf
 
             try:
-                self._loaded = tf.saved_model.load(str(copy))  # kept: it owns the variables
+                self._loaded = tf.saved_model.load(str(copy))  # must stay alive, because it owns the variables
                 self._network = self._loaded.signatures[SIGNATURE]
-            # TensorFlow passes on any exception of its parsers and kernels.
+            # TensorFlow does not catch exceptions of its parsers and kernels.
             except Exception as error:
                 reason = on_one_line(error)
                 raise ArtifactError(
@@ -48,7 +50,7 @@ class SavedModelRunner(Runner):
 
     @classmethod
     def open(cls, located: Located, options: RunnerOptions) -> "SavedModelRunner":
-        """Opens what `locate` found."""
+        """Opens a model that `locate` found."""
         return cls(located.place, options.trust)
 
     def predict(self, windows: np.ndarray) -> np.ndarray:

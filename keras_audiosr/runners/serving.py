@@ -1,4 +1,4 @@
-"""Runs a model on TensorFlow Serving with the same `run(lossy) -> restored`. It does not import TensorFlow."""
+"""Runs a model on TensorFlow Serving. It does not import TensorFlow."""
 
 import os
 
@@ -13,18 +13,18 @@ from .locate import Located
 
 
 class ServingRunner(Runner):
-    """Runs a model on TensorFlow Serving, several windows in flight.
+    """Runs a model on TensorFlow Serving, with several windows in flight.
 
     A signal is restored with one version of the model, even if a newer one is loaded in the meantime. The next signal
     uses the newest version.
 
     Args:
-        server: URL, such as `"grpc://localhost:8500/paired_resnet_bands_44k"` or `".../MODEL@VERSION"`,
-            `".../MODEL:LABEL"`, `"http://..."`; or a `ServingClient`, which several runners may share.
-        options: deadlines, requests in flight, 16-bit samples, TLS, headers; not with a `ServingClient`.
+        server: URL such as `"grpc://localhost:8500/paired_resnet_bands_44k"`, `".../MODEL@VERSION"`,
+            `".../MODEL:LABEL"` or `"http://..."`; or a `ServingClient`, which several runners may share.
+        options: options of the connection. They are ignored if `server` is a `ServingClient`.
 
     Raises:
-        UsageError: an invalid URL.
+        UsageError: the URL is invalid.
         ServerError: the server is not reachable, or its model was not made by `keras-audiosr serve bundle`.
 
     Example:
@@ -41,7 +41,7 @@ class ServingRunner(Runner):
 
     @classmethod
     def open(cls, located: Located, options: RunnerOptions) -> "ServingRunner":
-        """Opens what `locate` found; a server's options are in its `serving.Server`."""
+        """Opens a model that `locate` found. The options of the server are in its `serving.Server`."""
         server = located.server or Server(located.name)
         return cls(server.url, server.options)
 
@@ -52,7 +52,7 @@ class ServingRunner(Runner):
         path: str | os.PathLike[str] | None = None,
         pairs: Pairs | None = None,
     ) -> BlockProcessor:
-        """The `BlockProcessor` that restores one signal, on the version that is served now."""
+        """Returns a `BlockProcessor` that restores one signal with the version that is served now."""
         return super(ServingRunner, ServingRunner(self.client)).processor(channels, sample_rate, path, pairs)
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
@@ -63,7 +63,7 @@ class ServingRunner(Runner):
             if error.code != "NOT_FOUND":
                 raise
             raise ServerError(
-                f"a file ends with the version it began with; {self.client.address}: version {self.served_version} is"
+                f"one version must restore a whole file; {self.client.address}: version {self.served_version} is"
                 " no longer served; restore again, and keep two versions loaded (models.config: num_versions: 2)",
                 error.code,
             ) from error

@@ -1,4 +1,4 @@
-"""Runs a stateful step with LiteRT, to restore music block by block as it arrives. It does not import TensorFlow."""
+"""Restores music block by block as it arrives, with a stateful network on LiteRT. It does not import TensorFlow."""
 
 from pathlib import Path
 from typing import Any
@@ -18,19 +18,19 @@ _NUMBERS = ("hop_length", "latency", "warm_up")
 
 
 class StreamingRunner(Runner):
-    """Runs an exported `stream_<hop>.tflite`: the same samples as the whole model, without its windows.
+    """Runs an exported `stream_<hop>.tflite`. It gives the same samples as the whole model, but without windows.
 
     Args:
-        folder: the exported model: `metadata.json` and what it lists.
-        file: name of the `.tflite` file in it, as `export --stream 1024` wrote it.
-        num_threads: CPU threads for one step.
+        folder: the exported model, a folder with `metadata.json`.
+        file: name of a `.tflite` file in the folder that `export --stream` wrote.
+        num_threads: number of CPU threads for one step.
 
     Raises:
-        ArtifactError: missing, damaged (SHA-256), or not the step that `metadata.json` describes.
+        ArtifactError: the file is missing or damaged (SHA-256), or is not the step that `metadata.json` describes.
 
     Attributes:
-        step_length: samples a step.
-        latency: samples by which a step's output lags behind its input.
+        step_length: length of a step in samples.
+        latency: number of samples by which a step's output lags behind its input.
 
     Example:
 
@@ -55,7 +55,7 @@ class StreamingRunner(Runner):
         self._silence = self._state_of_silence()
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
-        """Runs each of `(batch, time, 1)` as a signal of its own, preceded and followed by silence."""
+        """Restores each row of `(batch, time, 1)` as a separate signal, preceded and followed by silence."""
         return np.stack([self.run(window) for window in windows])
 
     def _processor(self, channels: int, sample_rate: int | None, pairs: Pairs | None) -> BlockProcessor:
@@ -65,18 +65,18 @@ class StreamingRunner(Runner):
         return CorrectionAtRate(restorer, sample_rate, self.sample_rate, channels)
 
     def restorer(self, channels: int, pairs: Pairs | None = None) -> "StreamingRestorer":
-        """A new stream at the model's sample rate. The streams of one runner are independent of each other."""
+        """Returns a new stream at the model's sample rate. The streams of one runner are independent of each other."""
         return StreamingRestorer(self, channels, pairs)
 
     def step(self, lossy: np.ndarray, states: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Runs one step on mid, side, or a single channel.
+        """Runs one step on a mid, a side, or a single channel.
 
         Args:
             lossy: array `(step_length,)` float32.
-            states: what the last step returned.
+            states: the states that the last step returned.
 
         Returns:
-            `restored`, array `(step_length,)`, which lags `latency` samples behind, and the next states.
+            The restored samples, an array `(step_length,)` that lags `latency` samples behind, and the next states.
 
         Raises:
             ArtifactError: the model returns values that are not finite.
@@ -90,7 +90,7 @@ class StreamingRunner(Runner):
         return restored, results
 
     def _state_of_silence(self) -> dict[str, np.ndarray]:
-        """The states after endless silence before the signal. They are not zero in every layer."""
+        """Returns the states after endless silence, which are not zero in every layer."""
         states = {name: np.zeros(shape, np.float32) for name, shape in self._state_shapes.items()}
         for _ in range(self._warm_up // self.step_length):
             _, states = self.step(np.zeros(self.step_length, np.float32), states)
@@ -98,25 +98,26 @@ class StreamingRunner(Runner):
 
 
 class StreamingRestorer:
-    """Restores one signal with a `StreamingRunner`, with a state each for mid, side and every other channel.
+    """Restores one signal with a `StreamingRunner`. Mid, side and every other channel each have their own state.
 
-    As a `BlockProcessor`, `push` takes blocks of any length and returns the aligned signal, and `finish` returns its
-    tail. A player calls `step` instead, with blocks of `hop_length`, and plays each result `latency` samples later.
+    It is a `BlockProcessor`: `push` takes blocks of any length and returns the aligned signal, and `finish` returns its
+    tail. A player calls `step` instead, with blocks of `hop_length` samples, and each result is `latency` samples late.
 
-    A sample with digital silence (exact zeros) over the context before it and `latency` samples after it comes out as
-    digital silence, and a step of only zeros never reaches the model. This applies to mid and side, so that equal
-    channels stay equal, and to the output channels, so that a silent one stays silent.
+    If a sample, the context before it and the `latency` samples after it are digital silence (exact zeros), the output
+    sample is zero too. After enough zeros, a step that contains only zeros is not run. These rules apply to mid and
+    side, so that equal channels stay equal. The first one also applies to the channels, so that a silent channel stays
+    silent.
 
     Args:
-        runner: what executes the steps.
+        runner: the runner that executes the steps.
         channels: number of audio channels.
         pairs: indices of left and right channels, as for `sound.mid_side.channel_pairs`.
 
     Attributes:
-        hop_length: samples a step.
-        latency: samples by which the output of `step` lags behind its input.
-        sample_rate: Hz.
-        channels: as given.
+        hop_length: length of a step in samples.
+        latency: number of samples by which the output of `step` lags behind its input.
+        sample_rate: sample rate in Hz.
+        channels: number of audio channels.
     """
 
     def __init__(self, runner: StreamingRunner, channels: int, pairs: Pairs | None = None):
@@ -126,16 +127,16 @@ class StreamingRestorer:
         self.hop_length = runner.step_length
         self.latency = runner.latency
         self.sample_rate = runner.sample_rate
-        # Number of zeros in a row, including the sample itself, after which an output sample is silent; and number
-        # after which the state is that of silence again.
+        # After this number of zeros in a row, including the current sample, the output sample is silent.
         self._silent = runner.context + runner.latency + 1
+        # After this number of zeros in a row, the state is that of silence again.
         self._settled = max(self._silent, runner._warm_up)
         self.reset()
 
     def reset(self) -> None:
-        """Begins a new signal, as a new restorer would."""
+        """Resets the state, so that a new signal can begin."""
         self._states = [self._runner._silence] * self.channels
-        # Of mid and side, and of the channels as they come.
+        # Zeros are counted twice: in mid and side, and in the input channels.
         self._coded_zeros = _ZeroRuns(self.channels, self._settled)
         self._zeros = _ZeroRuns(self.channels, self._settled)
         self._queue = SampleQueue(self.channels)
@@ -151,7 +152,7 @@ class StreamingRestorer:
             Array of the same shape, float32, `latency` samples late.
 
         Raises:
-            UsageError: another shape.
+            UsageError: the array has another shape.
             ArtifactError: the model returns values that are not finite.
         """
         if lossy.shape != (self.hop_length, self.channels):
@@ -174,9 +175,9 @@ class StreamingRestorer:
         return restored
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Takes the next samples, array `(time, channels)`; returns the aligned restored ones that are ready."""
+        """Takes the next samples `(time, channels)` and returns the restored samples that are ready, aligned."""
         self._received += len(block)
-        # A copy, because it waits for the rest of its hop and the caller may reuse the block.
+        # The block is copied, because it waits for the rest of its hop and the caller may reuse it.
         self._queue.put(np.array(block, np.float32))
         ready = []
         while len(self._queue) >= self.hop_length:
@@ -184,7 +185,7 @@ class StreamingRestorer:
         return np.concatenate(ready) if ready else np.zeros((0, self.channels), np.float32)
 
     def finish(self) -> np.ndarray:
-        """Pads the signal with zeros, returns its tail so that the output is as long as the input, and resets."""
+        """Pads the signal with zeros, returns the tail that makes the output as long as the input, and resets."""
         ready = [np.zeros((0, self.channels), np.float32)]
         while self._returned < self._received:
             ready.append(self._aligned(self.step(self._whole(self._queue.take(self.hop_length)))))
@@ -204,14 +205,14 @@ class StreamingRestorer:
 
 
 class _ZeroRuns:
-    """Counts exact zeros in a row, channel by channel.
+    """Counts exact zeros in a row for each channel.
 
     Args:
         channels: number of channels.
-        most: the largest count. Counts start at it, because endless silence is assumed before the signal.
+        most: largest count that is remembered. Counts start at it, because the signal follows endless silence.
 
     Attributes:
-        latest: array `(channels,)`, the counts up to the newest sample, at most `most`.
+        latest: array `(channels,)` with the counts up to the newest sample, at most `most`.
     """
 
     def __init__(self, channels: int, most: int):
@@ -219,7 +220,7 @@ class _ZeroRuns:
         self.latest = np.full(channels, most)
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Takes the next samples `(time, channels)`; returns the count up to each, itself included."""
+        """Takes the next samples `(time, channels)`; returns for each the number of zeros in a row up to it."""
         positions = np.arange(len(block))[:, None]
         last = np.maximum.accumulate(np.where(block != 0, positions, -1 - self.latest), axis=0)
         counts = positions - last
@@ -228,7 +229,7 @@ class _ZeroRuns:
 
 
 def _described(folder: Path, metadata: dict[str, Any], file: str) -> tuple:
-    """Reads the numbers and state shapes of a step from `metadata.json`."""
+    """Returns the hop length, latency, warm-up and state shapes of a step from the content of `metadata.json`."""
     streaming = metadata.get("streaming")
     entry = streaming.get(file) if isinstance(streaming, dict) else None
     if entry is None:

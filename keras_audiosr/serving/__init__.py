@@ -1,4 +1,4 @@
-"""TensorFlow Serving: the bundle for its operator, and the client that sends a song's windows to the server."""
+"""TensorFlow Serving: the bundle that a server loads, and the client that sends a song's windows to the server."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ __all__ = ["Description", "Server", "ServerAddress", "ServerOptions", "ServingCl
 
 
 def __getattr__(name: str) -> Any:
-    # An address needs no NumPy: `restore --help` and `import keras_audiosr` stay quick.
+    # The client is imported only when it is used, because it imports NumPy, which would make `restore --help` slow.
     if name in ("Description", "ServingClient"):
         from . import client
 

@@ -1,4 +1,4 @@
-"""Where a server is and how to talk to it: the URL, the options, and their command-line arguments."""
+"""The address of a served model and the options of the connection, with their command-line arguments."""
 
 import argparse
 import dataclasses
@@ -19,11 +19,11 @@ class ServerAddress:
     """A model on a server.
 
     Attributes:
-        scheme: `"grpc"` or `"http"`, with an `s` where the connection is encrypted.
-        host: name or IP address with the port, `"localhost:8500"`.
-        model: the model's name on the server.
-        version: its number; `None` for the newest that is loaded.
-        label: a name that the operator gave to a version, instead of a number.
+        scheme: `"grpc"` or `"http"`, or `"grpcs"` or `"https"` for an encrypted connection.
+        host: host name or IP address with the port, such as `"localhost:8500"`.
+        model: name of the model on the server.
+        version: version number, or `None` for the newest version that is loaded.
+        label: label that the operator gave to a version. It replaces the version number.
     """
 
     scheme: str
@@ -34,20 +34,20 @@ class ServerAddress:
 
     @classmethod
     def parse(cls, url: str) -> "ServerAddress":
-        """Reads `grpc://HOST:PORT/MODEL`, `.../MODEL@VERSION` or `.../MODEL:LABEL`; also `grpcs`, `http`, `https`.
+        """Parses `grpc://HOST:PORT/MODEL`, `.../MODEL@VERSION` or `.../MODEL:LABEL`, or one with another scheme.
 
         Raises:
-            UsageError: not of this form.
+            UsageError: the URL does not have this form.
         """
         try:
             parts = urllib.parse.urlsplit(url)
             sound = parts.scheme in SCHEMES and parts.hostname and parts.port and not (parts.query or parts.fragment)
-        except ValueError:  # a port that is no number
+        except ValueError:  # the port is not a number
             sound = False
         match = _PATH.fullmatch(parts.path) if sound else None
         if not match or "@" in parts.netloc:
             raise UsageError(
-                f"a server is {_FORM}; received {url!r}; try grpc://localhost:8500/paired_resnet_bands_44k"
+                f"a server must be {_FORM}; received {url!r}; try grpc://localhost:8500/paired_resnet_bands_44k"
             )
         version = match["version"]
         return cls(
@@ -60,32 +60,33 @@ class ServerAddress:
 
     @property
     def encrypted(self) -> bool:
-        """Whether the connection is TLS."""
+        """Whether the connection uses TLS."""
         return self.scheme.endswith("s")
 
 
 def is_server(name: object) -> bool:
-    """Whether a model's name is the URL of a server."""
+    """Returns whether the name of a model is the URL of a server."""
     return isinstance(name, str) and name.split("://")[0] in SCHEMES and "://" in name
 
 
 @dataclasses.dataclass(frozen=True)
 class ServerOptions:
-    """How to talk to a server.
+    """Options of the connection to a server.
 
     Attributes:
-        pcm16: send and receive 16-bit samples: half the bytes over gRPC, a tenth over REST; what the network adds
-            is rounded to 16 bits, and clipped at full scale.
-        in_flight: requests at a time, for one signal.
-        deadline: seconds for one request, together with its retries.
-        max_message: bytes of the largest message, sent or received.
-        headers: pairs `(name, value)` that go with each request: gRPC metadata, HTTP headers.
-        ca: file with the PEM certificates to trust instead of the system's.
-        certificate: file with the client's own PEM certificate.
-        key: file with its PEM private key.
+        pcm16: whether 16-bit samples are sent and received. They take half the bytes over gRPC and a tenth over REST.
+            The output of the network is rounded to 16 bits and clipped at full scale.
+        in_flight: number of concurrent requests for one signal.
+        deadline: time limit in seconds for one request including its retries.
+        max_message: size limit of a message in bytes, in both directions.
+        headers: pairs `(name, value)` that are sent with each request, as gRPC metadata or HTTP headers.
+        ca: file of PEM certificates that are trusted instead of the system's.
+        certificate: file with the PEM certificate of the client.
+        key: file with the PEM private key of the client.
 
     Raises:
-        UsageError: a number out of range, a certificate without its key, or a file that cannot be read.
+        UsageError: a number is out of range, a certificate has no key or a key no certificate, or a file cannot be
+            read.
     """
 
     pcm16: bool = False
@@ -105,7 +106,7 @@ class ServerOptions:
         if self.max_message < 1:
             raise UsageError(f"the largest message must be above 0 bytes; received {self.max_message}; try 64 MiB")
         if (self.certificate is None) != (self.key is None):
-            raise UsageError("a client certificate and its key go together; received one of them; name both")
+            raise UsageError("a client certificate needs its key; received only one of them; name both")
         for file in (self.ca, self.certificate, self.key):
             if file is None:
                 continue
@@ -119,11 +120,11 @@ class ServerOptions:
 
 @dataclasses.dataclass(frozen=True)
 class Server:
-    """A served model in the place of a path: what `load_runner` and `restore` take for `model`.
+    """A model on a server, with the options of the connection. `load_runner` and `restore` accept it as `model`.
 
     Attributes:
-        url: as `ServerAddress.parse` reads it.
-        options: how to talk to it.
+        url: URL of the model, in the form that `ServerAddress.parse` accepts.
+        options: options of the connection.
     """
 
     url: str
@@ -131,13 +132,13 @@ class Server:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments of a verb that can go to a server: `--server` and its options."""
+    """Adds `--server` and its options to the command line of a verb that can use a server."""
     group = parser.add_argument_group("a model on TensorFlow Serving, instead of --model")
-    group.add_argument("--server", metavar="URL", help=f"{_FORM}; it serves a bundle of 'serve bundle'")
+    group.add_argument("--server", metavar="URL", help=f"{_FORM}; the server must run a bundle of 'serve bundle'")
     group.add_argument(
         "--server-pcm16", action="store_true", help="send and receive 16-bit samples, which is faster over REST"
     )
-    group.add_argument("--server-in-flight", type=int, default=4, metavar="N", help="requests at a time (default: 4)")
+    group.add_argument("--server-in-flight", type=int, default=4, metavar="N", help="concurrent requests (default: 4)")
     group.add_argument(
         "--server-deadline",
         type=float,
@@ -161,20 +162,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def model_from(args: argparse.Namespace) -> "str | Server | None":
-    """What `load_runner` is to take: the `Server` of `--server` and its options, else what `--model` says.
+    """Returns the model that the command line names: a `Server` for `--server`, otherwise the value of `--model`.
 
     Raises:
-        UsageError: both of them, a header without a colon, or what `ServerOptions` refuses.
+        UsageError: both options are given, a header has no colon or no name, or `ServerOptions` refuses a value.
     """
     if args.server is None:
         return args.model
     if args.model is not None:
-        raise UsageError(f"a model is here or on a server; received --model {args.model} and --server; leave one out")
+        raise UsageError(f"--model excludes --server; received --model {args.model} and --server; leave one out")
     headers = []
     for header in args.server_header:
         name, colon, value = header.partition(":")
         if not colon or not name.strip():
-            raise UsageError("a header is NAME:VALUE; received one without; try 'authorization:Bearer ...'")
+            raise UsageError("a header must be NAME:VALUE; received another form; try 'authorization:Bearer ...'")
         headers.append((name.strip().lower(), value.strip()))
     options = ServerOptions(
         pcm16=args.server_pcm16,

@@ -1,4 +1,4 @@
-"""The text files of a bundle: the server's configuration, the files that start it, and the checksums."""
+"""Writes the text files of a bundle: the server's configuration, the files that start it, and the checksums."""
 
 import contextlib
 import hashlib
@@ -13,13 +13,13 @@ from .signatures import BATCH_SIZES
 CHECKSUMS = "SHA256SUMS"
 MODELS_CONFIG = "models.config"
 _TEMPLATES = Path(__file__).parent / "templates"
-# Version of TensorFlow -> tag of `tensorflow/serving` that is assumed to serve its SavedModels: the last release that
-# PyPI has of tensorflow-serving-api, which carries the same number. No image has been run where this was written.
+# For each version of TensorFlow, the tag of the image `tensorflow/serving` that is assumed to serve its SavedModels. It
+# is the last release of tensorflow-serving-api on PyPI, which has the same number. The images were not tested.
 ASSUMED_TAGS = {
     "2.16": "2.16.1", "2.17": "2.17.1", "2.18": "2.18.1", "2.19": "2.19.1", "2.20": "2.20.0", "2.21": "2.21.0",
 }  # fmt: skip
 _REPOSITORY = "tensorflow/serving"
-# A name with a tag, a digest or both; the registry may have a port.
+# The name of an image with a tag, a digest or both. A registry in it may have a port.
 _IMAGE = re.compile(
     r"[a-z0-9][a-z0-9._/-]*(:[0-9]+/[a-z0-9._/-]+)?(:[\w][\w.-]*|@sha256:[0-9a-f]{64}|:[\w][\w.-]*@sha256:[0-9a-f]{64})"
 )
@@ -28,7 +28,7 @@ _FLAGS = (
     "--rest_api_port=8501",
     "--model_config_file=/bundle/models.config",
     "--model_config_file_poll_wait_seconds=30",
-    # Without it a server refuses to start with labels: nothing is loaded yet when it reads them.
+    # Without this flag a server with labels does not start, because it reads them before any version is loaded.
     "--allow_version_labels_for_unavailable_models=true",
     "--enable_batching=true",
     "--batching_parameters_file=/bundle/batching.config",
@@ -37,30 +37,31 @@ _FLAGS = (
 
 
 class _Template(string.Template):
-    """`@@{name}`: shell, YAML and protobuf's text format mean other things by `$`."""
+    """Templates with placeholders `@@{name}`, because `$` has another meaning in shell, YAML and protobuf text."""
 
     delimiter = "@@"
 
 
 def write_configurations(folder: Path, facts: dict, tensorflow: str, package: str, image: str | None = None) -> None:
-    """Writes everything but the model into a new bundle.
+    """Writes all files of a new bundle except the model.
 
     Args:
         folder: the bundle.
-        facts: what the model's `describe` tells.
+        facts: the values that the model's `describe` signature returns.
         tensorflow: version of TensorFlow that wrote the SavedModel.
         package: version of this package.
-        image: the server's image with its tag or digest, for CPU and GPU; the one that is assumed when `None`.
+        image: image of the server with its tag or digest, for CPU and GPU. If `None`, the image is chosen by
+            `image_tag`.
     """
     tag, exact = image_tag(tensorflow)
-    note = "as `--image` said"
+    note = "which was set with `--image`"
     if image is None:
-        note = "which is assumed to fit and was not run where this bundle's configurations were written"
+        note = "which is assumed to match and was not tested"
         if not exact:
-            note = f"the nearest that is known to TensorFlow {tensorflow}, {note}"
+            note = f"the nearest known tag for TensorFlow {tensorflow}, {note}"
     names = facts | {
         "model": facts["name"],
-        # Kubernetes' names are DNS labels.
+        # Names in Kubernetes must be DNS labels.
         "service": facts["name"].replace("_", "-").replace(".", "-").lower(),
         "image": image or f"{_REPOSITORY}:{tag}",
         "gpu_image": image or f"{_REPOSITORY}:{tag}-gpu",
@@ -78,14 +79,15 @@ def write_configurations(folder: Path, facts: dict, tensorflow: str, package: st
         target = folder / template.relative_to(_TEMPLATES)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(_Template(template.read_text("utf-8")).substitute(names), "utf-8")
-    with contextlib.suppress(OSError):  # a share without rights; 'sh ready.sh' runs it all the same
+    with contextlib.suppress(OSError):  # some shares have no permissions; 'bash ready.sh' works without them
         (folder / "ready.sh").chmod(0o755)
 
 
 def image_tag(tensorflow: str) -> tuple[str, bool]:
-    """The tag of the `tensorflow/serving` image for a version of TensorFlow, and whether it is of that version.
+    """Returns a tag of the image `tensorflow/serving` for a version of TensorFlow, and whether it is of that version.
 
-    A version that the table lacks gets the nearest older tag, or the oldest: a tag that nobody has seen is not made up.
+    A version that is not in the table gets the nearest older tag, or else the oldest one, because a guessed tag might
+    not exist.
     """
 
     def number(version: str) -> tuple[int, ...]:
@@ -97,17 +99,17 @@ def image_tag(tensorflow: str) -> tuple[str, bool]:
 
 
 def is_image(text: str) -> bool:
-    """Whether it names one image: with a tag or a digest, and nothing that YAML or a shell would take apart."""
+    """Returns whether a text names an image with a tag or digest, without characters special to YAML or a shell."""
     return _IMAGE.fullmatch(text) is not None
 
 
 def write_checksums(folder: Path) -> None:
-    """Writes `SHA256SUMS` of all files of a bundle, as `sha256sum -c` reads it."""
+    """Writes `SHA256SUMS` for all files of a bundle, in the format of `sha256sum -c`."""
     files = sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     lines = [
         f"{hashlib.sha256((folder / path).read_bytes()).hexdigest()}  {path.as_posix()}\n"
         for path in files
-        # What another process is about to finish is not of the bundle yet.
+        # Files that another process is still writing do not belong to the bundle yet.
         if path.name != CHECKSUMS and not any(part.endswith(".partial") for part in path.parts)
     ]
     with atomic_output(folder / CHECKSUMS) as partial:

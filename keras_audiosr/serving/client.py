@@ -1,4 +1,4 @@
-"""Windows to a server and back: deadlines, retries, message sizes, and the 16-bit path."""
+"""The client of a served model. It handles deadlines, retries, message sizes and 16-bit samples."""
 
 import base64
 import binascii
@@ -13,27 +13,27 @@ from ..presets.facts import NUMBERS, UNDO_ENCODER_GAIN, ModelFacts
 from .address import ServerAddress, ServerOptions
 from .transports import connect, failure
 
-# The signatures of a bundle.
+# The names of the signatures of a bundle.
 SIGNATURE, PCM16_SIGNATURE, DESCRIBE_SIGNATURE = "serving_default", "restore_pcm16", "describe"
-# Windows that one request may hold: the largest batch that a bundle's batching.config lets through.
+# Largest number of windows in one request. It is the largest batch that a bundle's batching.config allows.
 MAX_BATCH = 8
-# Full scale of 16-bit samples, as libsndfile and FFmpeg have it.
+# Full scale of 16-bit samples, as in libsndfile and FFmpeg.
 PCM16_SCALE = 32768.0
-# What a later attempt may fix. Everything else would fail again.
+# Status codes of failures that a retry may fix. All others would occur again.
 RETRIED = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
-# Seconds: the first wait between attempts, and the longest.
+# The first and the longest wait between attempts, in seconds.
 FIRST_WAIT, LONGEST_WAIT = 0.1, 5.0
-# Seconds for the first word with a server, with retries: who types a wrong address wants to know soon.
+# Time limit of `describe` in seconds, including retries. It is short, so that a wrong address is reported soon.
 HELLO_DEADLINE = 5.0
 
 
 @dataclasses.dataclass(frozen=True)
 class Description:
-    """What a served model says of itself.
+    """The description of a served model, as the server returns it.
 
     Attributes:
-        facts: those of the model; their version is that of its weights.
-        version: the served version that answered.
+        facts: the facts of the model. Their version identifies its weights.
+        version: number of the served version that answered.
     """
 
     facts: ModelFacts
@@ -45,10 +45,11 @@ class ServingClient:
 
     Args:
         server: URL, such as `"grpc://localhost:8500/paired_resnet_bands_44k"` (`ServerAddress.parse`).
-        options: deadlines, message sizes, TLS, headers; the defaults when `None`.
+        options: options of the connection; the defaults if `None`.
 
     Raises:
-        UsageError: a URL that is none, or certificates that do not fit.
+        UsageError: the URL is invalid, certificates are given for a connection without TLS or are not valid, or a
+            Python package is missing.
     """
 
     def __init__(self, server: str, options: ServerOptions | None = None):
@@ -63,15 +64,16 @@ class ServingClient:
         self.close()
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._transport.close()
 
     def describe(self) -> Description:
-        """Asks the model what it is; with `server` naming no version, the newest that is loaded answers.
+        """Requests the description of the model. If the URL names no version, the newest loaded version answers.
 
         Raises:
-            ServerError: not reachable within 5 s (or the deadline, if shorter), or not a bundle's model.
-            ArtifactError: lengths that do not fit each other.
+            ServerError: the server is not reachable within 5 s (or the deadline, if it is shorter), its model does not
+                come from a bundle, or a window does not fit into a message.
+            ArtifactError: the lengths in the description are inconsistent.
         """
         seconds = min(self.options.deadline, HELLO_DEADLINE)
         found, version = self._call(self.address, DESCRIBE_SIGNATURE, {"row": np.zeros(1, np.int32)}, seconds)
@@ -79,11 +81,11 @@ class ServingClient:
             told = {key: found[key][0] for key in ("name", "weights", "version", *NUMBERS)}
             numbers = {key: int(told[key]) for key in NUMBERS}
             answered = int(told["version"]) if version is None else version
-            # Bundles of before do not tell.
+            # Older bundles do not have this entry.
             undo_encoder_gain = bool(int(found.get(UNDO_ENCODER_GAIN, [0])[0]))
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise failure(self.address, "INVALID_ARGUMENT", f"its {DESCRIBE_SIGNATURE!r} tells too little") from error
-        # Before anything is allocated by it.
+            raise failure(self.address, "INVALID_ARGUMENT", f"its {DESCRIBE_SIGNATURE!r} lacks an entry") from error
+        # This check comes before anything of the size of a window is allocated.
         self._windows_a_message(self.address, numbers["window_length"])
         name, weights = _text(told["name"]), _text(told["weights"])
         facts = ModelFacts(name, **numbers, undo_encoder_gain=undo_encoder_gain, version=weights)
@@ -93,15 +95,15 @@ class ServingClient:
         """Runs the network once.
 
         Args:
-            windows: array `(batch, window_length, 1)` float32 at the model's sample rate. More than 8, or than fit
-                a message, go in several requests, one after the other.
-            version: the version that is to run; what the URL says when `None`.
+            windows: array `(batch, window_length, 1)` float32 at the model's sample rate. If there are more than 8
+                windows, or more than fit into a message, they are sent in several requests one after the other.
+            version: number of the version to run; the version in the URL if `None`.
 
         Returns:
-            Array of the same shape.
+            Array of the same shape, float32.
 
         Raises:
-            ServerError: the last attempt's failure.
+            ServerError: a request and its retries failed.
         """
         address = self.address
         if version is not None:
@@ -112,12 +114,12 @@ class ServingClient:
         return np.concatenate([run(address, part) for part in parts]) if parts else windows
 
     def _windows_a_message(self, address: ServerAddress, window_length: int) -> int:
-        # 4 KiB: names, shapes and the like.
+        # 4 KiB are reserved for names, shapes and other fields of a message.
         room = self.options.max_message - 4096
         count = int(room // (max(window_length, 1) * self._transport.bytes_per_sample(self.options.pcm16)))
         if count < 1:
             raise failure(
-                address, "OUT_OF_RANGE", f"a window does not fit a message of {self.options.max_message} bytes"
+                address, "OUT_OF_RANGE", f"a window does not fit into a message of {self.options.max_message} bytes"
             )
         return count
 
@@ -128,7 +130,7 @@ class ServingClient:
         except ValueError:
             restored = np.zeros(0, np.float32)
         if restored.shape != windows.shape:
-            raise failure(address, "INVALID_ARGUMENT", f"{windows.shape} was sent and {restored.shape} came back")
+            raise failure(address, "INVALID_ARGUMENT", f"sent shape {windows.shape}, received {restored.shape}")
         return restored
 
     def _predict_pcm16(self, address: ServerAddress, windows: np.ndarray) -> np.ndarray:
@@ -139,20 +141,20 @@ class ServingClient:
             rows = found["restored_bytes"] if "restored_bytes" in found else found[""]
             content = b"".join(base64.b64decode(row["b64"]) if isinstance(row, dict) else row for row in rows)
         except (KeyError, TypeError, binascii.Error) as error:
-            raise failure(address, "INVALID_ARGUMENT", "no 16-bit samples came back") from error
+            raise failure(address, "INVALID_ARGUMENT", "the response has no 16-bit samples") from error
         if len(content) != pcm.nbytes:
-            raise failure(address, "INVALID_ARGUMENT", f"{pcm.nbytes} bytes were sent and {len(content)} came back")
+            raise failure(address, "INVALID_ARGUMENT", f"sent {pcm.nbytes} bytes, received {len(content)}")
         return (np.frombuffer(content, "<i2").reshape(windows.shape) / PCM16_SCALE).astype(np.float32)
 
     def _call(self, address: ServerAddress, signature: str, inputs: dict, seconds: float) -> tuple[dict, int | None]:
-        """Calls until it succeeds, fails for good, or the seconds are over."""
+        """Calls a signature until the call succeeds, fails with a permanent error, or the time is over."""
         end = time.monotonic() + seconds
         wait = FIRST_WAIT
         while True:
             try:
                 return self._transport.call(address, signature, inputs, max(end - time.monotonic(), 1e-3))
             except ServerError as error:
-                # Spread, so that those who failed together do not come back together.
+                # The wait is random, so that clients that failed together do not all retry together.
                 pause = random.uniform(0.5, 1.0) * wait
                 if error.code not in RETRIED or time.monotonic() + pause >= end:
                     raise

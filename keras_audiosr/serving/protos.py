@@ -1,10 +1,9 @@
-"""The few TensorFlow Serving messages that are needed here, without TensorFlow.
+"""Declares the few messages of TensorFlow Serving that the client needs, without TensorFlow.
 
-`tensorflow-serving-api` would bring all of TensorFlow to a client that sends
-arrays over a wire, and `min-tfs-client` (1.0.2, of 2020) declares the messages
-under TensorFlow's own names, which ends a process that imports TensorFlow too.
-These have the field numbers of the originals, so the bytes are the same, and a
-descriptor pool of their own. Tests hold them against the originals.
+The package `tensorflow-serving-api` would install all of TensorFlow. The package `min-tfs-client` (1.0.2, from 2020)
+declares the messages under TensorFlow's own names, which aborts a process that also imports TensorFlow. The messages
+here have the field numbers of the originals, so their bytes are the same. They are in a separate descriptor pool. Tests
+compare them with the originals.
 
 Reference: tensorflow_serving/apis/{model,predict,prediction_log}.proto and
 tensorflow/core/framework/{tensor,tensor_shape}.proto.
@@ -18,7 +17,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 from ..errors import ServerError
 
-# Numbers of tensorflow/core/framework/types.proto.
+# Numbers of data types, from tensorflow/core/framework/types.proto.
 DT_FLOAT, DT_INT32, DT_STRING, DT_INT64 = 1, 3, 7, 9
 
 _Field = descriptor_pb2.FieldDescriptorProto
@@ -28,11 +27,11 @@ _TYPES = {
     "string": _Field.TYPE_STRING,
     "bytes": _Field.TYPE_BYTES,
 }
-# message -> field -> (number, type); `*` repeated, `name?` a oneof's member; a map is its entries.
+# Each message has fields with a number and a type. `*` marks a repeated field. A map is a repeated field of entries.
 _MESSAGES = {
     "Dim": {"size": (1, "int64")},
     "Shape": {"dim": (2, "*Dim")},
-    # float_val is `repeated float`, packed: on the wire the very bytes of a float32 array, taken here as such.
+    # float_val is a packed `repeated float`. Its encoding is that of a field of `bytes` with a float32 array.
     "Tensor": {
         "dtype": (1, "int32"),
         "tensor_shape": (2, "Shape"),
@@ -43,7 +42,7 @@ _MESSAGES = {
         "int64_val": (10, "*int64"),
     },
     "Int64": {"value": (1, "int64")},
-    # version and version_label are a oneof: only one of them is ever set here.
+    # version and version_label are a oneof in the original. This package sets only one of them.
     "ModelSpec": {
         "name": (1, "string"),
         "version": (2, "Int64"),
@@ -85,14 +84,14 @@ PredictionLog = _CLASSES["PredictionLog"]
 def predict_request(
     model: str, signature: str, inputs: dict, version: int | None = None, label: str | None = None
 ) -> Any:
-    """A `PredictRequest`.
+    """Returns a `PredictRequest`.
 
     Args:
-        model: the model's name on the server.
-        signature: the signature's name.
-        inputs: arrays float32 or int32, or lists of `bytes`, by the names of the signature's inputs.
-        version: the model's version; the newest when neither it nor `label` is given.
-        label: the version's label.
+        model: name of the model on the server.
+        signature: name of the signature.
+        inputs: float32 or int32 arrays, or lists of `bytes`, by the names of the signature's inputs.
+        version: version number of the model. If neither it nor `label` is given, the newest version answers.
+        label: label of a version.
     """
     request = PredictRequest()
     request.model_spec.name = model
@@ -118,10 +117,10 @@ def predict_request(
 
 
 def read_outputs(response: Any) -> dict:
-    """The outputs of a `PredictResponse`: arrays, or lists of `bytes`, by name.
+    """Returns the outputs of a `PredictResponse` by name, as arrays or lists of `bytes`.
 
     Raises:
-        ServerError: a tensor that does not hold as many values as its shape says.
+        ServerError: the number of values in a tensor does not match its shape.
     """
     outputs: dict = {}
     for entry in response.outputs:
@@ -138,12 +137,12 @@ def read_outputs(response: Any) -> dict:
             else:
                 values = np.array(tensor.int_val or tensor.int64_val, np.int64)
             held = str(len(values))
-        except ValueError:  # bytes that are no whole number of values
-            values, held = [], "half a value"
-        # Not NumPy's product, which overflows; and a length may be negative.
+        except ValueError:  # the number of bytes is not a multiple of the size of a value
+            values, held = [], "an incomplete value"
+        # NumPy's product could overflow. A malicious shape may also have negative lengths.
         if min(shape, default=0) < 0 or held != str(math.prod(shape)):
             raise ServerError(
-                f"an answer must hold the values of its shape; {entry.key!r} {shape} holds {held};"
+                f"a tensor must have as many values as its shape says; {entry.key!r} {shape} has {held};"
                 " serve a bundle of 'keras-audiosr serve bundle'"
             )
         outputs[entry.key] = values.reshape(shape) if isinstance(values, np.ndarray) else values

@@ -1,14 +1,12 @@
-"""What `serve bundle` runs in a child process: an exported SavedModel gets the signatures that a server offers.
+"""Adds the signatures of a server to an exported SavedModel. `serve bundle` runs this in a child process.
 
-`serving_default` is the network as it was exported. `restore_pcm16` takes and
-gives 16-bit samples as strings of bytes, which REST carries as base64.
-`describe` tells a client what it must know, so that the URL is all it is given.
+`serving_default` is the network as it was exported. `restore_pcm16` takes and returns 16-bit samples as byte strings,
+which REST encodes as base64. `describe` returns the facts about the model, so a client needs only the URL.
 
-Every signature takes and returns one row a window, because the server's
-batching joins requests along that dimension, and its REST API refuses a
-signature without inputs. No op is added but TensorFlow's own: there is none
-that writes raw bytes, so they are cut from the end of `SerializeTensor`'s
-message, whose last field they are.
+Every signature takes and returns one row for each window, because the server's batching concatenates requests along
+this dimension. The server's REST API refuses a signature without inputs, so `describe` has an input too. Only
+TensorFlow's own ops are used. None of them writes raw bytes, so these are cut from the end of the message of
+`SerializeTensor`, where they are the last field.
 """
 
 import json
@@ -23,24 +21,24 @@ from ..errors import ArtifactError
 from .client import DESCRIBE_SIGNATURE, MAX_BATCH, PCM16_SCALE, PCM16_SIGNATURE, SIGNATURE
 from .protos import DT_FLOAT, DT_INT32, DT_STRING, PredictionLog
 
-# Batch sizes that the server forms; it fills a batch up to the next of them, and warms each of them up.
+# Batch sizes of the server. It pads a batch to the next of these sizes, and each size has warm-up requests.
 BATCH_SIZES = tuple(size for size in (1, 2, 4, 8, 16, 32) if size <= MAX_BATCH)
 WARMUP = "assets.extra/tf_serving_warmup_requests"
-# Largest difference to the exported network, full scale being 1.
+# Largest allowed difference from the exported network, relative to full scale.
 TOLERANCE = 1e-5
 
 
 def write_served_model(source: StrPath, target: StrPath, facts: str) -> None:
-    """Writes a SavedModel with the three signatures and its warm-up records, checks it, prints TensorFlow's version.
+    """Writes a SavedModel with the three signatures and warm-up requests, checks it, and prints TensorFlow's version.
 
     Args:
         source: the exported SavedModel.
-        target: folder to write, named after the version.
-        facts: JSON of what `describe` tells: `name`, `sample_rate`, `window_length`, `context`, `hop_length`,
-            `overlap`, `version`, `weights`, `undo_encoder_gain` (0 or 1).
+        target: folder to write. Its name is the version.
+        facts: JSON of the values that `describe` returns: `name`, `sample_rate`, `window_length`, `context`,
+            `hop_length`, `overlap`, `version`, `weights`, `undo_encoder_gain` (0 or 1).
 
     Raises:
-        ArtifactError: a signature does not return what the exported network returns.
+        ArtifactError: the output of a signature differs from that of the exported network.
     """
     import tensorflow as tf
 
@@ -50,7 +48,7 @@ def write_served_model(source: StrPath, target: StrPath, facts: str) -> None:
     network = loaded.signatures[SIGNATURE]
 
     def restore(lossy: Tensor) -> dict[str, Tensor]:
-        # A session takes any shape for a placeholder's; other shapes are to fail here, not somewhere in the network.
+        # A session accepts any shape for a placeholder. With this check a wrong shape fails here with a clear message.
         return {"restored": network(lossy=tf.ensure_shape(lossy, (None, length, 1)))["restored"]}
 
     def restore_pcm16(lossy: Tensor) -> dict[str, Tensor]:
@@ -61,7 +59,7 @@ def write_served_model(source: StrPath, target: StrPath, facts: str) -> None:
         count = tf.shape(restored)[0]
         ends = 2 * length * tf.range(count, 0, -1)
         rows = tf.strings.substr(tf.io.serialize_tensor(restored), -ends, tf.fill([count], 2 * length))
-        # REST writes an output as base64 only if its name ends so.
+        # REST encodes an output as base64 only if its name ends in _bytes.
         return {"restored_bytes": rows}
 
     def describe(row: Tensor) -> dict[str, Tensor]:
@@ -71,7 +69,7 @@ def write_served_model(source: StrPath, target: StrPath, facts: str) -> None:
         return tf.function(function, input_signature=[tf.TensorSpec(shape, dtype, name=name)])
 
     module = tf.Module()
-    module.network = loaded  # kept: it owns the variables
+    module.network = loaded  # must stay alive, because it owns the variables
     signatures = {
         SIGNATURE: signature(restore, (None, length, 1), tf.float32, "lossy"),
         PCM16_SIGNATURE: signature(restore_pcm16, (None,), tf.string, "lossy"),
@@ -93,9 +91,9 @@ def _constant(tf: Any, key: str, value: Any) -> Any:
 
 
 def warmup_records(model: str, window_length: int) -> list:
-    """A `PredictionLog` for each signature and batch size: what the server runs before it says that it is ready.
+    """Returns a `PredictionLog` for each signature and batch size, which the server runs before it is available.
 
-    They hold silence, in the short form of a tensor in which the last value stands for all that follow.
+    The inputs are silence. They use the short form of a tensor, in which the last value is repeated to fill the shape.
     """
     records = []
     for size in BATCH_SIZES:
@@ -117,7 +115,7 @@ def warmup_records(model: str, window_length: int) -> list:
 
 
 def _check(network: Any, served: Any, told: dict) -> None:
-    """Holds the saved signatures against the exported network, on noise at half of full scale."""
+    """Compares the saved signatures with the exported network, on Gaussian noise with an RMS of 0.15 of full scale."""
     import tensorflow as tf
 
     noise = np.random.default_rng(0).standard_normal((2, told["window_length"], 1))
@@ -133,7 +131,7 @@ def _check(network: Any, served: Any, told: dict) -> None:
         PCM16_SIGNATURE: float(np.abs(samples - clipped).max()),
     }
     for name, difference in worst.items():
-        # Written so that NaN fails too.
+        # With this form of the comparison NaN fails too.
         if not difference <= 1:
             unit = f"times {TOLERANCE:g}" if name == SIGNATURE else "steps of 16 bits"
             raise ArtifactError(
@@ -144,4 +142,4 @@ def _check(network: Any, served: Any, told: dict) -> None:
     for key, value in told.items():
         found = described[key].numpy()[1]
         if (found.decode("utf-8") if isinstance(value, str) else found) != value:
-            raise ArtifactError(f"{DESCRIBE_SIGNATURE!r} must tell {key} {value}; it tells {found}; bundle again")
+            raise ArtifactError(f"{DESCRIBE_SIGNATURE!r} must return {key} {value}; it returns {found}; bundle again")

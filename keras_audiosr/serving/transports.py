@@ -1,6 +1,6 @@
-"""Two ways to send a request to TensorFlow Serving: gRPC, and JSON over HTTP. No TensorFlow is imported.
+"""Sends requests to TensorFlow Serving, over gRPC or as JSON over HTTP. It does not import TensorFlow.
 
-Both are thread-safe, and tell failures by the same names, gRPC's.
+Both transports are thread-safe, and report failures with gRPC's names of status codes.
 """
 
 import base64
@@ -15,7 +15,7 @@ from ..annotations import StrPath
 from ..errors import ServerError, UsageError, how_to_install
 from .address import ServerAddress, ServerOptions
 
-# http_server.cc of the model server maps its codes to these statuses; what proxies add means the same.
+# gRPC's name for each HTTP status. http_server.cc of the model server has this mapping; proxies add some statuses.
 HTTP_CODES = {
     400: "INVALID_ARGUMENT",
     401: "UNAUTHENTICATED",
@@ -31,11 +31,11 @@ HTTP_CODES = {
     504: "DEADLINE_EXCEEDED",
 }
 _FIXES = {
-    "UNAVAILABLE": "check that it runs, and its address",
-    "RESOURCE_EXHAUSTED": "it has too much to do: lower --server-in-flight, or try later",
+    "UNAVAILABLE": "check that the server runs, and check its address",
+    "RESOURCE_EXHAUSTED": "the server is overloaded: lower --server-in-flight, or try again later",
     "NOT_FOUND": "check the names of model, version and label",
     "DEADLINE_EXCEEDED": "raise --server-deadline, or lower --server-in-flight",
-    "OUT_OF_RANGE": "raise the message limit: here by --server-max-message, or on the server",
+    "OUT_OF_RANGE": "raise the message limit, here with --server-max-message or on the server",
     "UNAUTHENTICATED": "check --server-header and --server-cert",
     "PERMISSION_DENIED": "check --server-header and --server-cert",
     "INVALID_ARGUMENT": "serve a bundle of 'keras-audiosr serve bundle'",
@@ -44,36 +44,38 @@ _FIXES = {
 
 
 class Transport(Protocol):
-    """Sends one request and waits for its answer."""
+    """The interface of transports, which send a request and wait for its response."""
 
     def call(self, address: ServerAddress, signature: str, inputs: dict, timeout: float) -> tuple[dict, int | None]:
         """Runs a signature.
 
         Args:
-            address: model, and version or label.
+            address: address with the model, and the version or label.
             signature: name of the signature.
             inputs: arrays or lists of `bytes`, by name.
-            timeout: seconds.
+            timeout: time limit in seconds.
 
         Returns:
-            The outputs by name, and the version that answered, where the protocol tells.
+            The outputs by name, and the version that answered (`None` over REST, which does not report it). An output
+            that REST returns without a name has the name `""`.
 
         Raises:
-            ServerError: with the status in `code`.
+            ServerError: the request failed. Its `code` is the status.
         """
 
     def bytes_per_sample(self, pcm16: bool) -> float:
-        """Bytes that a sample takes in a message, at most."""
+        """Returns the largest number of bytes that a sample takes in a message."""
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
 
 
 def connect(address: ServerAddress, options: ServerOptions) -> Transport:
-    """The transport that the address asks for; nothing is sent yet.
+    """Creates the transport for an address. It sends nothing yet.
 
     Raises:
-        UsageError: certificates for a connection without TLS, certificates that are none, or a package missing.
+        UsageError: certificates are given for a connection without TLS or are not valid, or a Python package is
+            missing.
     """
     if not address.encrypted and (options.ca or options.certificate):
         raise UsageError(f"certificates need TLS; received {address}; use {address.scheme}s://")
@@ -88,17 +90,17 @@ def connect(address: ServerAddress, options: ServerOptions) -> Transport:
 
 
 def failure(address: ServerAddress, code: str, details: str) -> ServerError:
-    """The `ServerError` of a status, with what to do about it."""
-    fix = _FIXES.get(code, "look into the server's log")
-    return ServerError(f"a server must answer; {address}: {code} {' '.join(details.split())[:400]}; {fix}", code)
+    """Returns the `ServerError` for a status, with advice on how to fix it."""
+    fix = _FIXES.get(code, "read the server's log")
+    return ServerError(f"a request must succeed; {address}: {code} {' '.join(details.split())[:400]}; {fix}", code)
 
 
 class GrpcTransport:
-    """`PredictionService.Predict` over gRPC.
+    """Sends `PredictionService.Predict` over gRPC.
 
     Args:
-        address: host and port.
-        options: message size, TLS, metadata.
+        address: address with host and port.
+        options: options of the connection.
     """
 
     def __init__(self, address: ServerAddress, options: ServerOptions):
@@ -110,7 +112,7 @@ class GrpcTransport:
         settings = [
             ("grpc.max_receive_message_length", options.max_message),
             ("grpc.max_send_message_length", options.max_message),
-            # A server that restarts is found again within a second; gRPC's own pace goes up to two minutes.
+            # With these limits a restarted server is found within a second. gRPC's defaults wait up to two minutes.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 1000),
@@ -135,7 +137,8 @@ class GrpcTransport:
             response = self._predict(request, timeout=timeout, metadata=self._headers)
         except self._grpc.RpcError as error:
             code, details = error.code().name, error.details() or ""
-            # gRPC's own limit has the name of a busy server; waiting does not make a message smaller.
+            # gRPC uses the same code for an overloaded server and a message that is too large. A retry helps only in
+            # the first case.
             if code == "RESOURCE_EXHAUSTED" and "larger than max" in details:
                 code = "OUT_OF_RANGE"
             raise failure(address, code, details) from error
@@ -143,20 +146,20 @@ class GrpcTransport:
         return self._protos.read_outputs(response), version
 
     def bytes_per_sample(self, pcm16: bool) -> float:
-        """Bytes that a sample takes in a message."""
+        """Returns the number of bytes that a sample takes in a message."""
         return 2 if pcm16 else 4
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._channel.close()
 
 
 class HttpTransport:
-    """The REST API: JSON in columns, bytes as base64.
+    """Sends requests to the REST API, as JSON in column format with bytes as base64.
 
     Args:
-        address: host and port.
-        options: message size, TLS, headers.
+        address: address with host and port.
+        options: options of the connection.
     """
 
     def __init__(self, address: ServerAddress, options: ServerOptions):
@@ -199,7 +202,7 @@ class HttpTransport:
         try:
             outputs = response.json()["outputs"]
         except (ValueError, KeyError, TypeError) as error:
-            raise failure(address, "INTERNAL", "the answer is not TensorFlow Serving's") from error
+            raise failure(address, "INTERNAL", "the response does not come from TensorFlow Serving") from error
         return {"": outputs} if not isinstance(outputs, dict) else outputs, None
 
     def _require_room(self, address: ServerAddress, size: int) -> None:
@@ -208,11 +211,11 @@ class HttpTransport:
             raise failure(address, "OUT_OF_RANGE", details)
 
     def bytes_per_sample(self, pcm16: bool) -> float:
-        """Bytes that a sample takes in a message, at most: base64, or a decimal as Python writes it."""
+        """Returns the largest number of bytes that a sample takes, in base64 or as a decimal that Python writes."""
         return 8 / 3 if pcm16 else 26
 
     def close(self) -> None:
-        """Ends the connection."""
+        """Closes the connection."""
         self._client.close()
 
 

@@ -194,7 +194,7 @@ def find_cuts(source: StrPath, out: StrPath, encoding: str | None = None) -> She
         root = source.resolve()
 
         def refuse(error: OSError) -> None:
-            shelf.failed[str(error.filename)] = f"a folder must be readable; {error.strerror}; change its rights"
+            shelf.failed[str(error.filename)] = f"a folder must be readable; {error.strerror}; change its permissions"
 
         for folder, folders, names in os.walk(source, onerror=refuse):
             here = Path(folder)

@@ -54,7 +54,8 @@ def bring_in(source: Path, target: Path) -> None:
                 copy(source, partial)
     except OSError as error:
         raise AudioFileError(
-            f"the output must be writable; {target}: {cause(error)}; check the folder, its rights and the free space"
+            f"the output must be writable; {target}: {cause(error)}; check the folder, its permissions and the free"
+            " space"
         ) from error
     finally:
         link.unlink(missing_ok=True)

@@ -123,7 +123,7 @@ class RippedTracks:
                 partial.write_text(json.dumps(self._memory), "utf-8")
         except OSError as error:
             raise AudioFileError(
-                f"OUT must be a writable folder; {self.out}: {cause(error)}; check its rights and the free space"
+                f"OUT must be a writable folder; {self.out}: {cause(error)}; check its permissions and the free space"
             ) from error
         self._saved = time.monotonic()
 

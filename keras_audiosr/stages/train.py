@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import dataclasses
 import hashlib
 import json
 import sys
@@ -70,12 +71,13 @@ def _give_back(out: Path) -> None:
 
 def _set_learning_rate(settings: dict, learning_rate: float) -> None:
     """Replaces the highest learning rate of a preset's optimizer, and scales the final one alike."""
-    if not 0.0 < learning_rate < float("inf"):
-        raise UsageError(f"a learning rate must be more than 0; received {learning_rate}; give a number such as 0.0003")
-    optimizer = settings["training"]["optimizer"]
-    factor = learning_rate / optimizer["learning_rate"]
-    optimizer["learning_rate"] = learning_rate
-    optimizer["final_learning_rate"] *= factor
+    optimizer = read_preset(settings, settings["name"]).training.optimizer
+    final = optimizer.final_learning_rate * learning_rate / optimizer.learning_rate
+    changed = dataclasses.replace(optimizer, learning_rate=learning_rate, final_learning_rate=final)
+    settings["training"]["optimizer"] |= {
+        "learning_rate": changed.learning_rate,
+        "final_learning_rate": changed.final_learning_rate,
+    }
 
 
 def _keeps_the_folder(strategy: str | None) -> bool:

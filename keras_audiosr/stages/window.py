@@ -70,9 +70,13 @@ def window(
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the options of `keras-audiosr window`."""
+    from ..datasets.plan import WINDOW_LENGTH, ReadSettings
+
     parser.add_argument("manifest", metavar="MANIFEST", help="pairs.jsonl, written by 'keras-audiosr encode'")
     parser.add_argument("out", metavar="OUT", help="new folder for the shards")
-    parser.add_argument("--window-length", type=int, default=2000, metavar="SAMPLES", help="default: %(default)s")
+    parser.add_argument(
+        "--window-length", type=int, default=WINDOW_LENGTH, metavar="SAMPLES", help="default: %(default)s"
+    )
     parser.add_argument("--hop-length", type=int, metavar="SAMPLES", help="default: the window length")
     parser.add_argument("--split", choices=("train", "validation", "test"), help="by album; default: everything")
     parser.add_argument(
@@ -81,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--sample-rate",
         type=int,
-        default=44100,
+        default=ReadSettings.sample_rate,
         metavar="HZ",
         help="pairs of other rates are left out; default: %(default)s",
     )

@@ -7,6 +7,9 @@ import time
 from ..errors import UsageError
 from ..presets.settings import OptimizerSettings
 
+# The warm-up takes at most this part of a run.
+_WARM_UP_SHARE = 0.1
+
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
@@ -61,9 +64,11 @@ class Clock:
 def learning_rate(settings: OptimizerSettings, step: int, share: float) -> float:
     """The learning rate of a step: half a cosine from the first to the last, after a linear rise.
 
+    The rise takes a preset's `warm_up_steps`, or a tenth of the run where that is shorter: a run of 100 steps would
+    otherwise end before it reached the rate that was asked for.
+
     Args:
-        settings: a preset's: `learning_rate`, `final_learning_rate`, and `warm_up_steps` where the rate is to rise from
-            nothing over some steps.
+        settings: a preset's: `learning_rate`, `final_learning_rate`, and `warm_up_steps`.
         step: steps that were made before.
         share: how much of the run is over, 0 to 1 (`Limit.share`).
 
@@ -72,4 +77,5 @@ def learning_rate(settings: OptimizerSettings, step: int, share: float) -> float
     """
     first, last = settings.learning_rate, settings.final_learning_rate
     rate = last + 0.5 * (first - last) * (1.0 + math.cos(math.pi * share))
-    return rate * min(1.0, (step + 1) / max(1, settings.warm_up_steps))
+    risen = max((step + 1) / max(1, settings.warm_up_steps), share / _WARM_UP_SHARE)
+    return rate * min(1.0, risen)

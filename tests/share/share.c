@@ -1,13 +1,14 @@
-/* A disk that behaves as network shares and other file systems do, for what lies below SHARE_ROOT; see tests/test_shares.py.
+/* A library that makes files below SHARE_ROOT behave as on network shares and other file systems (LD_PRELOAD). See
+ * tests/test_shares.py.
  *
- * SHARE_MODE holds any of these words:
- *   readonly_sync   fsync on a descriptor for reading fails with EACCES (CIFS)
- *   badf_sync       the same with EBADF
+ * SHARE_MODE contains any of these words:
+ *   readonly_sync   fsync on a read-only descriptor fails with EACCES (CIFS)
+ *   badf_sync       fsync on a read-only descriptor fails with EBADF
  *   no_sync         fsync fails with EINVAL (some FUSE file systems)
- *   mandatory       a write through another descriptor of a file that is locked with flock fails with EACCES (SMB)
+ *   mandatory       a write to a file that is locked with flock fails with EACCES (SMB)
  *   no_lock         flock fails with ENOTSUP
  *   no_links        link fails with EPERM
- *   no_rights       chmod, fchmod, utime and their like fail with EPERM
+ *   no_rights       chmod, fchmod, fchmodat and utimensat fail with EPERM
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -43,7 +44,8 @@ static int inside(int fd, char *path) {
     return path_inside(path);
 }
 
-/* Whether a file is locked. Its holder's own descriptor could write on SMB; here, stricter, nobody can. */
+/* Whether a file is locked. On SMB the descriptor that holds the lock can still write. This test is stricter: no
+ * descriptor can write. */
 static int locked(int fd) {
     static int (*real)(int, int);
     char path[PATH_MAX];

@@ -1,4 +1,4 @@
-"""The page of the command line, written by the parsers themselves."""
+"""Writes the reference page of the command line from the parsers."""
 
 import argparse
 
@@ -6,11 +6,11 @@ from keras_audiosr.cli import PROGRAM, VERBS, build_parser
 
 
 def page() -> str:
-    """Markdown with every verb, its usage, and a table of its arguments."""
+    """Returns Markdown with every verb, its usage, and a table of its arguments."""
     parts = [
         "# Command line",
-        f"`{PROGRAM} VERB --help` says the same. Exit codes: 0 all good, 1 something failed, 2 wrong usage, 3 the"
-        " output exists, 130 interrupted.",
+        f"`{PROGRAM} VERB --help` prints the same text. The exit codes are: 0 success, 1 something failed, 2 wrong"
+        " usage, 3 the output exists, 130 interrupted.",
     ]
     for verb in VERBS:
         parts += _describe(_subparser(build_parser(verb), verb), level=2)
@@ -63,5 +63,5 @@ def _name(action: argparse.Action) -> str:
 
 def _help(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     text = parser._get_formatter()._expand_help(action) if action.help else ""
-    # A star or an angle bracket of a help text is itself, not Markdown.
+    # Characters that have a meaning in Markdown are escaped.
     return text.replace("\\", "\\\\").replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;").replace("_", "\\_")

@@ -1,4 +1,4 @@
-"""The public names of the package, read from its sources: no TensorFlow is needed for it."""
+"""Finds the public names of the package in its sources, without importing TensorFlow."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import keras_audiosr
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = "keras_audiosr"
 
-# Page -> what it is about, in the order of the navigation.
+# Page -> its subject, in the order of the navigation.
 MODULES = {
     "runners": "run a trained model on an array or a song",
     "models": "the networks",
@@ -29,10 +29,10 @@ MODULES = {
 
 
 def public_names(module: griffe.Module) -> dict[str, str]:
-    """Public name -> full path of its definition.
+    """Returns the full path of the definition of each public name.
 
-    What `__all__` states. Where it is missing, or computed in part, also what a package's `__init__` imports from
-    inside the package, or the functions and classes that a file defines.
+    The public names are those that `__all__` states. If it is missing or partly computed, they also include the names
+    that a package's `__init__` imports from inside the package, or the functions and classes that a module defines.
     """
     exports = module.exports or []
     stated = {name for name in exports if isinstance(name, str)}
@@ -42,7 +42,7 @@ def public_names(module: griffe.Module) -> dict[str, str]:
         if member.is_alias:
             public = member.target_path.startswith(f"{module.path}.")
         elif member.is_module:
-            # `from .rip import rip`: the function stands where its file stood.
+            # After `from .rip import rip`, the name `rip` is the function and no longer the module.
             public = name in member.members and member.members[name].is_function
             member = member.members[name] if public else member
         else:
@@ -65,15 +65,15 @@ def _definition(module: griffe.Module, member: griffe.Object | griffe.Alias) -> 
 
 
 def _find(module: griffe.Module, name: str) -> str:
-    """Where a name lives that is imported on first use."""
+    """Returns the path of a name that is imported on first use."""
     for child in module.modules.values():
         if name in child.members and not child.members[name].is_alias:
             return child.members[name].path
-    raise SystemExit(f"names.py: {module.path}.{name} is public, and no file of {module.path} defines it")
+    raise SystemExit(f"names.py: {module.path}.{name} is public, but no module of {module.path} defines it")
 
 
 def load() -> dict[str, dict[str, str]]:
-    """Page -> public name -> full path; the package's own names come first."""
+    """Returns page -> public name -> full path; the page of the package's own names comes first."""
     package = griffe.load(PACKAGE, search_paths=[str(ROOT)])
     own = public_names(package)
     pages = {PACKAGE: {name: own[name] for name in keras_audiosr.__all__}}

@@ -1,8 +1,8 @@
-"""MkDocs' hooks: the parts of the site that are not written by hand in docs/, and checks of the finished site.
+"""MkDocs hooks that add the pages which are not written by hand in docs/, and check the finished site.
 
-Notebooks and the documents of the top level become pages. The reference is made from docstrings and from the parsers
-of the command line, so it always agrees with the code. Links work as in the repository: a link that leaves docs/
-becomes a link to the page that its target became.
+Notebooks and the documents in the repository's root become pages. The reference is made from docstrings and from the
+parsers of the command line, so it always agrees with the code. Links are written as in the repository. If a link points
+to a file outside docs/ that has become a page, it is changed to that page.
 """
 
 import html
@@ -26,10 +26,10 @@ DOCUMENTS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
 NOTEBOOKS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "notebooks").glob("*.ipynb"))
 MODEL_CARDS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("exported_models/*/MODEL_CARD.md"))
 
-# The page that restores music in the browser, as tools/web/build.sh made it: tools/site.sh names its folder, `.../web`.
+# Folder of the page that restores music in the browser, which tools/web/build.sh made. tools/site.sh sets the variable.
 WEB_PAGE = os.environ.get("WEB_PAGE", "")
 
-# The README is not a page of the site, which has a start page of its own. Links to its figures lead to this page.
+# The README is not a page of the site, which has its own start page. Links to the README lead to this page instead.
 INSTEAD = {"README.md": "explanation/figures.md"}
 
 _LINK = re.compile(r"(\]\()([^)\s#]+)(#[^)\s]*)?(\))")
@@ -38,7 +38,7 @@ _INCLUDE = re.compile(r"^<!-- include (\S+?)#(.+?) -->$", re.MULTILINE)
 
 
 def on_config(config):
-    """Fills the parts of the navigation that follow from what is there."""
+    """Completes the navigation with the notebooks, the pages of the reference, and the model cards."""
     for part in config.nav:
         if "Tutorials" in part:
             part["Tutorials"] = ["tutorials.md", *NOTEBOOKS]
@@ -51,10 +51,10 @@ def on_config(config):
     return config
 
 
-# Before mkdocs-jupyter looks for notebooks.
+# This must run before mkdocs-jupyter looks for notebooks.
 @event_priority(100)
 def on_files(files, config):
-    """Adds the pages that do not lie in docs/."""
+    """Adds the pages that are not in docs/."""
     for path in (*DOCUMENTS, *MODEL_CARDS, *NOTEBOOKS):
         files.append(File(path, str(ROOT), config.site_dir, config.use_directory_urls))
     files.append(File.generated(config, "reference/command_line.md", content=command_line.page()))
@@ -68,7 +68,7 @@ def on_files(files, config):
 
 
 def on_nav(nav, config, files):
-    """Adds the gallery, and the page in the browser where it is part of the site."""
+    """Adds links to the gallery, and to the page in the browser if it is part of the site."""
     nav.items.append(Link("Gallery", "gallery/index.html"))
     if WEB_PAGE:
         nav.items.append(Link("Restore in the browser", "web/index.html"))
@@ -77,13 +77,13 @@ def on_nav(nav, config, files):
 
 def _reference(module: str, public: dict[str, str]) -> str:
     path = module if module == names.PACKAGE else f"{names.PACKAGE}.{module}"
-    what = names.MODULES.get(module, "the stages and what goes with them, as `import keras_audiosr as ka` gives them")
+    what = names.MODULES.get(module, "the stages and related names, as in `import keras_audiosr as ka`")
     entries = "\n\n".join(f"::: {target}" for _, target in sorted(public.items(), key=lambda item: item[0].lower()))
     return f"# {path}\n\n`{path}`: {what}.\n\n{entries}\n"
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Puts in sections of other documents, and leads links to where their files became pages."""
+    """Includes sections of other documents, and rewrites links to files that have become pages."""
     where = page.file.src_uri
 
     def included(match: re.Match) -> str:
@@ -92,12 +92,12 @@ def on_page_markdown(markdown, page, config, files):
     outside = where in (*DOCUMENTS, *MODEL_CARDS, *NOTEBOOKS)
     markdown = _lead(markdown, where if outside else f"docs/{where}", where, files)
     markdown = _INCLUDE.sub(included, markdown)
-    # In a table's code GitHub wants a pipe escaped, and Python-Markdown would show the escape.
+    # In the code of a table, GitHub requires a pipe to be escaped, but Python-Markdown would show the backslash.
     return _CODE.sub(lambda code: code[0].replace("\\|", "|"), markdown)
 
 
 def _section(document: str, heading: str) -> str:
-    """The text between a heading and the next one."""
+    """Returns the text between a heading of a document and the next heading."""
     text = (ROOT / document).read_text("utf-8")
     parts = re.split(r"^#+ (.+)$", text, flags=re.MULTILINE)
     sections = dict(zip(parts[1::2], parts[2::2], strict=True))
@@ -123,21 +123,21 @@ def _lead(markdown: str, document: str, where: str, files) -> str:
 
 
 def on_post_build(config):
-    """Ends the build where a public name has no entry, or a link of any page leads nowhere."""
+    """Fails the build if a public name has no entry, or if the target of a link does not exist."""
     site = Path(config.site_dir)
     missing = []
     for module, public in names.load().items():
         text = (site / f"reference/{module}.html").read_text("utf-8")
         missing += [f"{module}: {name}" for name, path in public.items() if f'id="{path}"' not in text]
     if missing:
-        raise PluginError(f"every public name has an entry in the reference; missing: {', '.join(missing)}")
+        raise PluginError(f"every public name must have an entry in the reference; missing: {', '.join(missing)}")
     dead = [f"{page.relative_to(site)}: {link}" for page in sorted(site.rglob("*.html")) for link in _dead(page, site)]
     if dead:
-        raise PluginError(f"every link leads to a file of the site; these do not: {'; '.join(dead)}")
+        raise PluginError(f"every link must lead to a file of the site; these do not: {'; '.join(dead)}")
 
 
 def _dead(page: Path, site: Path) -> list[str]:
-    """Links of a page, of pictures and scripts as well, to files that are not there."""
+    """Returns the links of a page, including pictures and scripts, whose files do not exist."""
     if page.name == "404.html":
         return []
     text = re.sub(r"<script(?![^>]*\bsrc=).*?</script>", "", page.read_text("utf-8"), flags=re.DOTALL)

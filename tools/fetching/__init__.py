@@ -1,1 +1,1 @@
-"""Free music out of Debian packages: fetched, read for its licences, measured and decoded for tools/fetch_music.py."""
+"""The parts of tools/fetch_music.py: they fetch Debian packages, read licences, and measure and decode the music."""

@@ -1,8 +1,10 @@
-"""Whose music a catalog holds, in the form that a model card carries."""
+"""Writes the attribution of a catalog's music in the form that a model card includes."""
+
+_MEASURED = "Used for measuring, not for training"
 
 
 def _works(entries: list[dict]) -> list[str]:
-    """One line a work, in order, each once."""
+    """Returns one line for each work, sorted and without duplicates."""
     lines = set()
     for entry in entries:
         package = entry["source"].split()[1] if entry["source"].startswith("Debian") else ""
@@ -12,10 +14,10 @@ def _works(entries: list[dict]) -> list[str]:
 
 
 def attribution(catalog: list[dict]) -> str:
-    """Markdown that names every work of a catalog, its author and licence.
+    """Returns Markdown that lists every work of a catalog with its author and licence.
 
     Args:
-        catalog: its lines, as `write` of `tracks` gives them.
+        catalog: the entries of the catalog, as `tracks.write` returns them.
     """
     trained = [entry for entry in catalog if entry["split"] == "train"]
     near = [entry for entry in trained if entry["kind"] == "near"]
@@ -23,14 +25,15 @@ def attribution(catalog: list[dict]) -> str:
     measured = [entry for entry in catalog if entry["split"] == "real"]
     hours = sum(entry["seconds"] for entry in trained) / 3600
     lines = [
-        f"Trained on {hours:.1f} hours of music gathered by tools/fetch_music.py ({len(near)} nearly lossless songs",
-        f"out of Debian packages and other free sources, and {len(clips)} lossless clips), used under the licences of",
-        "those named here. No audio of theirs is part of this package. docs/model says what the songs were changed to",
-        "while training: speed, balance, mixes, loudness, encoding.",
+        f"The model was trained on {hours:.1f} hours of music, which tools/fetch_music.py collected:",
+        f"{len(near)} nearly lossless songs from Debian packages and other free sources, and {len(clips)} lossless",
+        "clips. The music was used under the licences that are listed here. This package contains no audio of these",
+        "works. docs/model/music.md describes how the music was varied during training (speed, balance, mixes,",
+        "loudness, encoding).",
         "",
         "Licence of the weights: MIT",
     ]
-    for title, entries in (("Songs", near), ("Lossless clips", clips), ("Measured on, never trained on", measured)):
+    for title, entries in (("Songs", near), ("Lossless clips", clips), (_MEASURED, measured)):
         if entries:
             lines += ["", f"## {title}", "", *_works(entries)]
     return "\n".join(lines) + "\n"

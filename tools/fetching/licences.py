@@ -1,7 +1,8 @@
-"""What a package's copyright file says of one of its files, and whether that allows every use.
+"""Finds the licence that a package's copyright file states for one file, and whether the licence allows every use.
 
-Machine-readable copyright files (DEP-5, the Debian copyright format 1.0) are read stanza by stanza: the last stanza
-whose patterns fit a file holds. Files of any other form have no stanzas; who reads them says what they are held to.
+Machine-readable copyright files (DEP-5, the Debian copyright format 1.0) are read stanza by stanza. The last stanza
+whose patterns match a file applies to it. A copyright file in any other form gives no stanzas; `packages.PACKAGES`
+then states the licence, and words that the copyright file must contain.
 
 Reference: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/
 """
@@ -12,18 +13,18 @@ import re
 
 import yaml
 
-# Nothing here asks for more than a name and, where it says SA, the same licence for adaptations.
+# These licences require at most attribution and, with SA, the same licence for adaptations.
 _ALLOWED = re.compile(r"cc0(-1\.0)?|cc-by(-sa)?(-?[34](\.0)?)?|pd|public-domain", re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
 class Stanza:
-    """Patterns of files, and what holds for them.
+    """Patterns of files with the copyright holders and the licence of those files.
 
     Attributes:
-        patterns: of paths, `*` and `?` standing for anything; without a leading `./`.
-        holders: who holds the copyright, one a line, without years.
-        licence: its short name, as written.
+        patterns: patterns of paths without a leading `./`; `*` and `?` are wildcards.
+        holders: the copyright holders, without years.
+        licence: short name of the licence, as written in the file.
     """
 
     patterns: tuple[str, ...]
@@ -31,7 +32,7 @@ class Stanza:
     licence: str
 
     def allowed(self) -> str | None:
-        """The first of the licences offered that allows every use; `None` where none does."""
+        """Returns the first of the offered licences that allows every use, or `None` if there is none."""
         for choice in re.split(r"\s+or\s+|\s*/\s*", self.licence, flags=re.IGNORECASE):
             name = choice.strip().replace(" ", "-").upper()
             if _ALLOWED.fullmatch(name):
@@ -40,18 +41,18 @@ class Stanza:
 
 
 def _field(stanza: str, name: str) -> list[str]:
-    """Lines of a field, its first one too, stripped; empty where the stanza lacks it."""
+    """Returns the stripped lines of a field, or an empty list if the stanza does not have it."""
     match = re.search(rf"^{name}:[ \t]*(.*(?:\n[ \t]+.*)*)", stanza, re.MULTILINE)
     return [line.strip() for line in match[1].splitlines() if line.strip()] if match else []
 
 
 def _holder(line: str) -> str:
-    """A copyright line without its years and sign."""
+    """Removes the years and the copyright sign from a copyright line."""
     return re.sub(r"^(©|\(c\))?\s*(\d{4}(\s*[-,]\s*\d{2,4})*,?\s*)*", "", line, flags=re.IGNORECASE).strip()
 
 
 def read_stanzas(text: str) -> list[Stanza]:
-    """The `Files` stanzas of a machine-readable copyright file; none for any other text."""
+    """Returns the `Files` stanzas of a machine-readable copyright file, and an empty list for any other text."""
     stanzas = []
     for part in re.split(r"\n[ \t]*\n", text):
         files = " ".join(_field(part, "Files")).split()
@@ -63,11 +64,11 @@ def read_stanzas(text: str) -> list[Stanza]:
 
 
 def read_list(text: str, folder: str) -> list[Stanza]:
-    """The entries of a list of sounds as Naev keeps it, as stanzas: YAML, `{author: {license: ..., music: [names]}}`.
+    """Returns the entries of Naev's list of sounds as stanzas.
 
     Args:
-        text: of the list.
-        folder: put before each name.
+        text: YAML text of the list: a sequence of `{author: {license: ..., music: [names]}}`.
+        folder: prefix for each name.
     """
     stanzas = []
     for entry in yaml.safe_load(text):
@@ -79,7 +80,7 @@ def read_list(text: str, folder: str) -> list[Stanza]:
 
 
 def stanza_of(path: str, stanzas: list[Stanza]) -> Stanza | None:
-    """The stanza that holds for a file: the last that names it."""
+    """Returns the stanza that applies to a file, which is the last one that matches it, or `None`."""
     for stanza in reversed(stanzas):
         if any(fnmatch.fnmatchcase(path, pattern) for pattern in stanza.patterns):
             return stanza

@@ -1,4 +1,4 @@
-"""How nearly lossless a file of music is: what its encoder was asked for, and how far up it kept everything."""
+"""Measures how close to lossless a file of music is: its nominal bitrate, and up to which frequency it is complete."""
 
 import itertools
 import struct
@@ -10,22 +10,28 @@ from scipy import fft, signal
 from keras_audiosr.sound.bandwidth import estimate_cutoff
 
 _IDENTIFICATION = b"\x01vorbis"
-# Hz: bands whose emptiness is judged, and where they begin. Music itself may be silent in narrower or lower ones.
+# Width in Hz of the bands that are checked for holes, and where the lowest begins. In narrower or lower bands the music
+# itself may be silent.
 _BAND = 500.0
 _BANDS_FROM = 10000.0
-# dB of a full-scale sine, mean of a band's bins: under the noise of 16 bits (-125) nothing was there; Vorbis' own holes
-# lie at -140 and less, the skirts of what it kept around them at -120.
+# A band is empty below this mean level of its bins, in dB relative to a full-scale sine. The noise of 16-bit samples
+# lies at -125. Holes that Vorbis left lie at -140 and below, and leakage from neighbouring bands lies at -120.
 _EMPTY = -118.0
-# A frame this many dB under the loud ones is left out: fades and pauses end below anything.
+# Frames that are this many dB quieter than the loud ones are ignored, because fades and pauses have no highs anyway.
 _QUIET = 30.0
-# Share of the frames that must reach up to the cutoff.
+# Share of the frames that must reach the cutoff.
 _HELD = 0.9
 
 
 def bitrate(file: Path, seconds: float) -> int:
-    """kbit/s that the encoder was asked for, or that the file has where it says nothing or has more.
+    """Returns a file's bitrate in kbit/s: the larger of its average bitrate and the nominal one in a Vorbis header.
 
-    Vorbis keeps a quality, not a rate: sparse music takes fewer bits at the same one, and says which in its header.
+    Vorbis encodes at a constant quality, so sparse music takes fewer bits. The nominal bitrate in the header stands for
+    that quality.
+
+    Args:
+        file: any file of music.
+        seconds: its duration.
     """
     average = round(file.stat().st_size * 8 / seconds / 1000)
     with open(file, "rb") as stream:
@@ -38,19 +44,20 @@ def bitrate(file: Path, seconds: float) -> int:
 
 
 def steady_cutoff(audio: np.ndarray, rate: int) -> float:
-    """Hz up to which a recording kept its highs all the time, as a floor of whole bands.
+    """Returns the frequency up to which nine of ten frames of a recording are complete.
 
-    A spectrum's mean tells where a codec stopped for good. Vorbis also drops bands for moments, where its noise would
-    not be heard: measured on songs at 160 to 200 kbit/s, every second frame may be empty above 18 kHz although the mean
-    reaches 22 kHz. Who trains on such moments learns silence. So each frame has a cutoff of its own, below its first
-    empty band, and what nine of ten frames reach, quiet ones left out, is the file's.
+    The mean spectrum shows only the cutoff that a codec applies all the time. Vorbis also drops bands for moments when
+    nobody would hear it. In songs at 160 to 200 kbit/s, every second frame may be empty above 18 kHz although the mean
+    spectrum reaches 22 kHz. A network that is trained on such frames learns to produce silence. Therefore each frame
+    has its own cutoff, which is the lower edge of its first empty band. The result is the cutoff that nine of ten
+    frames reach. Quiet frames do not count.
 
     Args:
-        audio: array `(time, channels)`, floating point in [-1, 1], as decoded: not rounded to 16 bits.
-        rate: Hz.
+        audio: array `(time, channels)`, floating point in [-1, 1], as decoded and not rounded to 16 bits.
+        rate: sample rate in Hz.
 
     Returns:
-        Hz, 22,050 at most.
+        A lower edge of a band in Hz: 10,000 to 22,000 in steps of 500, or 22,050 if nothing is missing.
     """
     length = 1 << round(np.log2(rate / 21.5))
     window = signal.get_window("blackmanharris", length).astype(np.float32)
@@ -58,9 +65,9 @@ def steady_cutoff(audio: np.ndarray, rate: int) -> float:
     bins = np.round(np.append(starts, 22050.0) * length / rate).astype(int)
     rows, loudness = [], []
     whole = audio[: len(audio) // length * length].reshape(-1, length, audio.shape[1])
-    for begin in range(0, len(whole), 256):  # a whole song's transform at once would fill the memory
+    for begin in range(0, len(whole), 256):  # transforming a whole song at once would need too much memory
         spectra = fft.rfft(whole[begin : begin + 256] * window[:, None], axis=1)
-        # The louder channel: a side that is silent because the song is mono is no hole.
+        # The louder channel counts, so a silent channel is not taken for a hole.
         power = (np.square(np.abs(spectra)) / np.square(window.sum() / 2.0)).max(axis=2)
         means = [power[:, low:high].mean(axis=1) for low, high in itertools.pairwise(bins)]
         rows.append(np.stack(means, axis=1))
@@ -76,5 +83,5 @@ def steady_cutoff(audio: np.ndarray, rate: int) -> float:
 
 
 def cutoff(audio: np.ndarray, rate: int) -> float:
-    """Hz where a recording's mean spectrum ends; half the sample rate, and 22,050 at most, for a full band."""
+    """Returns where a recording's mean spectrum ends in Hz: half the sample rate for a full band, at most 22,050."""
     return min(22050.0, estimate_cutoff(audio, rate))

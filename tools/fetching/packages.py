@@ -1,4 +1,4 @@
-"""Debian packages that hold free music: where in them it lies, and how to get at it without installing them."""
+"""Lists Debian packages with free music, and extracts the music from them without installing them."""
 
 import dataclasses
 import subprocess
@@ -13,17 +13,18 @@ _GAMES = "usr/share/games"
 
 @dataclasses.dataclass(frozen=True)
 class Package:
-    """A package, and the way from its files to what its copyright file calls them.
+    """A Debian package, and how to find its music and the licences of the music.
 
     Attributes:
-        name: Debian's.
-        folder: in the package, where the music lies; an archive's path where it lies in one.
-        inside: in the archive, the folder of the music; empty without an archive.
-        source: what the copyright file calls `folder` (and `inside`).
-        artist: of everything in it; empty where its copyright file or `ARTISTS` names one a file.
-        licence: of everything in it, where its copyright file is no machine-readable one; else empty.
-        proof: words that such a copyright file must hold, or the package is refused.
-        list: in the package, the authors' own list of who made what, and its licence; it holds where it names a file.
+        name: Debian's name of the package.
+        folder: path of the music's folder in the package, or of the archive that contains it.
+        inside: path of the music's folder in the archive; empty if there is no archive.
+        source: path that the copyright file uses for `folder` (and `inside`).
+        artist: artist of the whole package; empty if the copyright file or `ARTISTS` names the artist of each file.
+        licence: licence of the whole package, if its copyright file is not machine-readable; otherwise empty.
+        proof: phrases that such a copyright file must contain; otherwise the package is refused.
+        list: path in the package of a list of authors and licences for each file; it takes precedence over the
+            copyright file. Empty if there is none.
     """
 
     name: str
@@ -65,7 +66,7 @@ PACKAGES = (
     ),
 )  # fmt: skip
 
-# Composers by how a file's name begins, where one stanza of a copyright file names several.
+# Composers by the prefix of the file name, for stanzas that name several composers.
 ARTISTS = {
     "ufoai-music": (
         ("Crystan", "Christian Hoffmann (Crystan)"),
@@ -90,14 +91,15 @@ ARTISTS = {
 
 @dataclasses.dataclass(frozen=True)
 class Song:
-    """A file of music in a package, and what may be done with it.
+    """A file of music from a package, with its artist and licence.
 
     Attributes:
-        package, path: where it comes from; the path in the package, with an archive's inner path behind `!`.
-        file: where it lies now.
-        artist: one name, under which all of an artist's songs stand.
+        package: Debian's name of the package.
+        path: path in the package; a path inside an archive follows after `!`.
+        file: path of the extracted file.
+        artist: the artist's name, the same for all songs of this artist.
         credit: the copyright holders, as the package names them.
-        licence: CC0, CC-BY, CC-BY-SA or public domain.
+        licence: CC0, CC-BY, CC-BY-SA (with version) or public domain.
     """
 
     package: str
@@ -109,7 +111,7 @@ class Song:
 
 
 def fetch(package: Package, debs: Path) -> Path:
-    """The package's `.deb` in `debs`, downloaded there by apt-get unless it is there."""
+    """Returns the path of the package's `.deb` in the folder `debs`, and downloads it with apt-get if it is missing."""
     found = sorted(debs.glob(f"{package.name}_*.deb"))
     if not found:
         debs.mkdir(parents=True, exist_ok=True)
@@ -119,14 +121,18 @@ def fetch(package: Package, debs: Path) -> Path:
 
 
 def _extract(deb: Path, folder: Path, *patterns: str) -> None:
-    """Unpacks the files of a `.deb` whose paths fit, and nothing else of it."""
+    """Extracts only the files of a `.deb` whose paths match the patterns."""
     folder.mkdir(parents=True, exist_ok=True)
     with subprocess.Popen(("dpkg-deb", "--fsys-tarfile", str(deb)), stdout=subprocess.PIPE) as unpacked:
         subprocess.run(("tar", "-x", "-C", str(folder), "--wildcards", *patterns), stdin=unpacked.stdout, check=True)
 
 
 def unpack(package: Package, deb: Path, folder: Path) -> tuple[Path, str]:
-    """Unpacks a package's music and copyright file into `folder`; the music's folder, and the copyright file's text."""
+    """Extracts a package's music and copyright file into `folder`.
+
+    Returns:
+        The folder of the music, and the text of the copyright file.
+    """
     copyright_file = folder / f"usr/share/doc/{package.name}/copyright"
     music = folder / package.folder
     if not copyright_file.is_file():
@@ -140,7 +146,7 @@ def unpack(package: Package, deb: Path, folder: Path) -> tuple[Path, str]:
                 for name in files.namelist():
                     if name.startswith(f"{package.inside}/") and name.endswith(".ogg"):
                         files.extract(name, music)
-            archive.unlink()  # 3 GB, of which the music is a fifteenth
+            archive.unlink()  # it has 3 GB, and the music is only a fifteenth of it
         music = music / package.inside
     return music, copyright_file.read_text("utf-8", "replace")
 
@@ -155,15 +161,17 @@ def _artist(package: Package, file: Path, stanza: Stanza) -> str:
 
 
 def songs(package: Package, deb: Path, folder: Path) -> Iterator[Song | str]:
-    """Each of a package's files of music, or a line that says why it may not be used.
+    """Yields a `Song` for each file of music that may be used, and one line with the reason for each other file.
 
     Raises:
-        ValueError: when a copyright file that must be read by hand is not the one that was.
+        ValueError: a copyright file that is not machine-readable lacks a phrase of `proof`.
     """
     music, text = unpack(package, deb, folder)
     lacking = [words for words in package.proof if words not in text]
     if lacking:
-        raise ValueError(f"{package.name}: its copyright file changed: it lacks {lacking[0]!r}; read it again")
+        raise ValueError(
+            f"{package.name}: the copyright file has changed: it lacks {lacking[0]!r}; read it and update PACKAGES"
+        )
     stanzas = read_stanzas(text)
     if package.list:
         stanzas += read_list((folder / package.list).read_text("utf-8"), f"{package.source}/")
@@ -175,7 +183,7 @@ def songs(package: Package, deb: Path, folder: Path) -> Iterator[Song | str]:
         licence = stanza.allowed() if stanza else None
         where = f"{package.folder}!{package.inside}/{inner}" if package.inside else f"{package.folder}/{inner}"
         if stanza is None or licence is None:
-            yield f"{package.name}: {inner}: {stanza.licence if stanza else 'no licence named'}"
+            yield f"{package.name}: {inner}: {stanza.licence if stanza else 'no licence is stated'}"
             continue
         credit = ", ".join(stanza.holders)
         yield Song(package.name, where, file, _artist(package, file, stanza), credit, licence)

@@ -1,4 +1,4 @@
-"""From a file of music to a track of the catalog: what is taken, in which split, and in which form."""
+"""Turns files of music into tracks of the catalog: selects them, assigns them to a split, decodes and writes them."""
 
 import csv
 import dataclasses
@@ -17,42 +17,47 @@ from . import measures
 from .packages import Song
 
 RATE = 44100
-# What Vorbis was asked for. Measured on lossless clips in third-octaves of 1 to 13 kHz: at 112 kbit/s levels are off by
-# 0.8 to 1.6 dB (rms over frames), by -0.3 to 0.7 dB in the mean; at 160 kbit/s by 0.6 to 1.1 and -0.2 to 0 dB. What
-# differs is how far up that holds, and each file's own cutoff says so.
+# kbit/s. Errors of Vorbis' levels were measured on lossless clips in third-octave bands from 1 to 13 kHz. At 112 kbit/s
+# they are 0.8 to 1.6 dB (RMS over frames) and -0.3 to 0.7 dB in the mean. At 160 kbit/s they are 0.6 to 1.1 dB and -0.2
+# to 0 dB. So a lower bitrate mainly lowers the frequency up to which this is true, and each file's cutoff records that
+# frequency.
 _LEAST_BITRATE = 110
+# Seconds.
 _SHORTEST = 20.0
-# Hz. The lowest band that is looked at ends here; what is not whole in it may have holes anywhere below.
+# Hz. The lowest band that `measures.steady_cutoff` checks ends here. If this band is incomplete, there may be holes
+# anywhere below it.
 _LEAST_CUTOFF = 10500.0
-# Of the measuring set: one length for all songs, so that each counts the same.
+# Seconds of each song in the measuring set. All songs have the same length, so that they have the same weight.
 _EXCERPT = 20.0
-# Judged up to 15 kHz, so what is measured must reach well above, and hold to there all the time. The sung songs end at
-# 18 kHz and are taken anyway: there are no others.
+# Hz, Hz and kbit/s. The measuring set is judged up to 15 kHz. The mean spectrum of a song must reach well above that,
+# and its frames must be complete up to 15 kHz. The sung songs end at 18 kHz and are taken nevertheless, because there
+# are no others.
 _REAL_WALL = 19000.0
 _REAL_CUTOFF = 15000.0
 _REAL_BITRATE = 145
 SUNG = ("Karissa Hobbs", "Steven M Bryant")
-# Artists that are measured on and never trained on: a band, sung songs, jazz, electronic, orchestral and game music.
+# Artists of the measuring set, which is never used for training: a band, sung songs, jazz, electronic, orchestral and
+# game music.
 HELD_OUT = (
     *("Muldjord", *SUNG, "Kevin MacLeod", "Zeropage", "DJHelium", "Matthew Pablo", "Alexandr Zhelanov", "Kalsan"),
     *("Claude Werner", "Will Savino", "Heuchi1", "Karl Macklin"),
 )
-# Recordings of one dry voice, to be mixed over instrumentals.
+# Title prefixes of recordings of one dry voice, which are mixed over instrumental music.
 _VOICES = ("psv_", "pss_", "sms_vignesh")
-# The same singers and speakers, alone and in mixes: one album.
+# Title prefixes of all recordings of the same singers and speakers, alone and in mixes. They form one album.
 _SAME_VOICES = ("psv_", "pss_", "psm_", "psc_")
 
 
 @dataclasses.dataclass(frozen=True)
 class Track:
-    """A file of music, and what is known of it before it is decoded.
+    """A file of music, and what is known about it before it is decoded.
 
     Attributes:
-        file: lossy or lossless, as it was found.
-        album: the name of an artist's folder; of a composition's for lossless clips.
-        artist, title, credit, licence, source: for the catalog.
-        kind: `"lossless"`, `"voice"` (lossless, one dry voice) or `"near"`.
-        checked: whether somebody chose the file by hand; the others must be long enough and of a high bitrate.
+        file: the lossy or lossless source file.
+        album: name of the output folder: the artist for songs, the composition's album for lossless clips.
+        artist, title, credit, licence, source: entries of the catalog.
+        kind: `"lossless"`, `"voice"` (lossless, one dry voice) or `"near"` (nearly lossless).
+        checked: whether somebody chose the file by hand. Other files must be stereo, long enough and of a high bitrate.
     """
 
     file: Path
@@ -67,7 +72,7 @@ class Track:
 
     @classmethod
     def of_song(cls, song: Song) -> "Track":
-        """A package's file."""
+        """Makes the track of a song from a Debian package."""
         title = song.file.stem if song.artist != "Muldjord" else f"{song.file.parent.name}-{song.file.stem}"
         source = f"Debian {song.package} {song.path}"
         return cls(
@@ -76,18 +81,18 @@ class Track:
 
     @property
     def split(self) -> str:
-        """`"real"` for artists that are held out, else `"train"`."""
+        """`"real"` (the measuring set) for artists that are held out, otherwise `"train"`."""
         return "real" if self.artist.startswith(HELD_OUT) else "train"
 
 
 def slug(name: str) -> str:
-    """A name as a folder's: ASCII letters and digits, parts joined by hyphens."""
+    """Turns a name into a folder name: lowercase ASCII letters and digits, joined by hyphens."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
     return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")
 
 
 def clips(corpus: Path) -> list[Track]:
-    """The lossless clips of `train/`, and the nearly lossless ones of `near/`."""
+    """Returns the lossless clips of `train/` and the nearly lossless songs of `near/`."""
     tracks = []
     for clip in corpus_clips(corpus / "train"):
         kind = "voice" if clip.title.startswith(_VOICES) else "lossless"
@@ -103,7 +108,7 @@ def clips(corpus: Path) -> list[Track]:
             rows = list(csv.DictReader(file))
         for row in rows:
             if "hyperrogue" in row["file"]:
-                continue  # cuts of songs that are whole in their package
+                continue  # these are excerpts of songs that are complete in their Debian package
             artist, _, title = row["attribution"].partition(":")
             artist = artist.split(" ft.")[0].strip()
             path = corpus / "near" / row["file"]
@@ -118,42 +123,47 @@ def clips(corpus: Path) -> list[Track]:
 
 
 def decode(track: Track) -> tuple[np.ndarray | None, dict, str]:
-    """Samples `(time, channels)`, float32, at 44.1 kHz, and what was measured; or `None`, and why it is not taken."""
+    """Decodes and measures a track, and decides whether it is taken.
+
+    Returns:
+        Samples as an array `(time, channels)`, float32, at 44.1 kHz; the measured `bitrate` (kbit/s) and `cutoff` (Hz),
+        which are `None` for lossless files; and `""`. If the track is not taken: `None`, `{}` and the reason.
+    """
     try:
         audio, rate = soundfile.read(track.file, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        return None, {}, f"cannot be decoded: {error}"
+        return None, {}, f"it cannot be decoded: {error}"
     seconds = len(audio) / rate
     lossless = track.kind != "near"
     bitrate = measures.bitrate(track.file, seconds)
     if not track.checked:
         if seconds < _SHORTEST or audio.shape[1] != 2:
-            return None, {}, f"{seconds:.0f} s, {audio.shape[1]} channel(s): no song"
+            return None, {}, f"it has {seconds:.0f} s and {audio.shape[1]} channel(s), so it is not a song"
         if bitrate < (_REAL_BITRATE if track.split == "real" else _LEAST_BITRATE):
-            return None, {}, f"{bitrate} kbit/s"
+            return None, {}, f"its bitrate of {bitrate} kbit/s is too low"
         if rate < RATE:
-            return None, {}, f"{rate} Hz"
+            return None, {}, f"its sample rate of {rate} Hz is too low"
     real = track.split == "real" and not track.artist.startswith(SUNG)
     if real and track.title.endswith(("-guitar", "_fast")):
-        return None, {}, "held out, and no song of its own"
+        return None, {}, "it is held out, and it is a variant of another song"
     if real and (wall := measures.cutoff(audio, rate)) < _REAL_WALL:
-        return None, {}, f"held out, and reaches {wall:.0f} Hz"
+        return None, {}, f"it is held out, and its spectrum ends at {wall:.0f} Hz"
     if track.split == "real":
         length = min(len(audio), round(_EXCERPT * rate))
         begin = (len(audio) - length) * 2 // 5
         audio = audio[begin : begin + length]
     cutoff = None if lossless else round(measures.steady_cutoff(audio, rate))
     if cutoff is not None and cutoff < (_REAL_CUTOFF if real else _LEAST_CUTOFF):
-        return None, {}, f"whole up to {cutoff} Hz only"
+        return None, {}, f"it is complete only up to {cutoff} Hz"
     if rate != RATE:
         audio = soxr.resample(audio, rate, RATE, "VHQ")
-    # A decoder may leave peaks over full scale: lowered, not clipped.
+    # A decoder may return peaks above full scale. The whole track is then turned down, so that nothing is clipped.
     audio = audio / max(1.0, float(np.abs(audio).max(initial=0.0)) * 32768.0 / 32767.0)
     return audio, {"bitrate": None if lossless else bitrate, "cutoff": cutoff}, ""
 
 
 def write(out: Path, track: Track, audio: np.ndarray, measured: dict) -> dict:
-    """Writes a track's FLAC file, whole or not at all; its line of the catalog."""
+    """Writes a track's FLAC file atomically; returns its entry of the catalog."""
     path = Path(track.split) / track.album / f"{slug(track.title)}.flac"
     with atomic_output(out / path) as partial:
         soundfile.write(partial, audio, RATE, subtype="PCM_16")

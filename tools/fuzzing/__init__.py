@@ -1,1 +1,1 @@
-"""The parts of tools/fuzz.py: kinds of damage, and the cases they are tried on."""
+"""The parts of tools/fuzz.py: the kinds of damage, and the test cases."""

@@ -1,4 +1,4 @@
-"""What is damaged and tried, and the rules that must hold whatever the damage."""
+"""Defines the test cases: which files are damaged, what is run on them, and the rules that must always hold."""
 
 import hashlib
 import json
@@ -24,7 +24,9 @@ from keras_audiosr.stages.rip import rip
 
 from .damage import DAMAGES, change_value
 
+# Seconds of each file of music.
 DURATION = 0.6
+# Name of each file of music -> FFmpeg's options for its encoder.
 MUSIC = {
     "a.wav": ["-c:a", "pcm_s16le"],
     "float.wav": ["-c:a", "pcm_f32le"],
@@ -41,14 +43,14 @@ MUSIC = {
     "a.mka": ["-c:a", "libopus", "-b:a", "64k"],
 }
 TWINS = [name for name in MUSIC if Path(name).suffix in TWIN_SUFFIXES]
-# ADTS declares nothing: cut between two frames it is a whole file.
+# ADTS does not declare a length, so a file that is cut between two frames is valid.
 SILENT_ABOUT_LENGTH = ("a.aac",)
-# Out of a hundred cases.
+# Number of cases for each target, out of a hundred.
 SHARES = {"restore": 40, "probe": 15, "encode": 15, "manifest": 8, "preset": 7, "metadata": 8, "tflite": 7}
 
 
 def make_seeds(folder: Path, model: Path) -> None:
-    """Whole files to damage: music in every format, a shelf for encode, a manifest of pairs, a preset, a model."""
+    """Writes the intact files: music in every format, manifests of tracks and pairs, a preset, and a model."""
     generator = np.random.default_rng(0)
     time_axis = np.arange(int(DURATION * 44100))[:, None] / 44100
     tones = np.sin(2 * np.pi * np.array([440.0, 523.25]) * time_axis) * np.exp(-3 * time_axis)
@@ -67,17 +69,23 @@ def make_seeds(folder: Path, model: Path) -> None:
     shutil.copytree(model, folder / "model", ignore=shutil.ignore_patterns("saved_model", "*.keras", "*.h5"))
 
 
-class Broken(Exception):  # noqa: N818 - what a case found
-    """A rule that a case broke."""
+class Broken(Exception):  # noqa: N818 - this is a result, not an error of the program
+    """A case broke a rule."""
 
 
 def require(rule: bool, what: str) -> None:
+    """Raises `Broken` with the text `what` if `rule` is false."""
     if not rule:
         raise Broken(what)
 
 
 class Cases:
-    """Draws a case by its number, and tries it."""
+    """Draws cases by their number, and runs them.
+
+    Args:
+        seeds: folder that `make_seeds` has filled.
+        seed: a case is drawn from this seed and its number.
+    """
 
     def __init__(self, seeds: Path, seed: int):
         self._seeds, self._seed = seeds, seed
@@ -85,7 +93,7 @@ class Cases:
         self._whole = {name: probe(seeds / "music" / name) for name in MUSIC}
 
     def draw(self, number: int) -> tuple[str, str, str, bytes, random.Random]:
-        """What is tried, on which file, with which damage, and the damaged bytes."""
+        """Returns the target, the name of the file, the name of the damage, the damaged bytes, and the generator."""
         draw = random.Random(f"{self._seed}:{number}")
         target = draw.choices(list(SHARES), list(SHARES.values()))[0]
         name = {
@@ -100,10 +108,13 @@ class Cases:
         return target, name, damage.__name__, damage((self._seeds / name).read_bytes(), draw), draw
 
     def run(self, number: int, folder: Path) -> str:
-        """Tries a case in an empty folder; returns the outcome's name.
+        """Runs a case in an empty folder.
+
+        Returns:
+            `"refused"` (with an error message), `"warned"` (accepted with a warning) or `"accepted"`.
 
         Raises:
-            Broken: a rule was broken.
+            Broken: the case broke a rule.
         """
         target, name, _, damaged, draw = self.draw(number)
         path = folder / Path(name).name
@@ -114,18 +125,25 @@ class Cases:
                 return getattr(self, f"_{target}")(path, damaged, folder, draw)
         except AudioSRError as error:
             text = str(error)
-            require(bool(text.strip()) and "Traceback" not in text, f"an error without a word: {text!r}")
-            require(len(text) < 4000, f"an error of {len(text)} characters")
+            require(bool(text.strip()) and "Traceback" not in text, f"an error without a message: {text!r}")
+            require(len(text) < 4000, f"an error message of {len(text)} characters")
             left = [found.name for found in folder.iterdir() if found != path and found.name not in ("twins", "model")]
-            require(not left or target == "encode", f"left behind after an error: {left}")
+            require(not left or target == "encode", f"files left behind after an error: {left}")
             return "refused"
 
     def _told(self, path: Path, length: int, told: bool) -> None:
+        """Requires that a file with less than half of its music gave a warning.
+
+        Args:
+            path: the damaged file.
+            length: samples that were decoded.
+            told: whether there was a warning.
+        """
         whole = self._whole[path.name]
         silent = path.name in SILENT_ABOUT_LENGTH or told
         require(
             silent or 2 * length >= whole.duration * whole.sample_rate,
-            f"half of the music lost without a word: {length} of {whole.duration * whole.sample_rate:.0f} samples",
+            f"half of the music is lost without a warning: {length} of {whole.duration * whole.sample_rate:.0f} remain",
         )
 
     def _probe(self, path: Path, damaged: bytes, folder: Path, draw) -> str:
@@ -133,9 +151,10 @@ class Cases:
         require(np.isfinite(report.duration) and report.duration >= 0, f"duration {report.duration}")
         if self._same_kind(path, report):
             self._told(path, round(report.duration * report.sample_rate), bool(report.warnings))
-        return "told" if report.warnings else "taken"
+        return "warned" if report.warnings else "accepted"
 
     def _same_kind(self, path: Path, report) -> bool:
+        """Whether the damaged file still has the codec, sample rate and channels of the intact one."""
         whole = self._whole[path.name]
         return all(getattr(whole, key) == getattr(report, key) for key in ("codec", "sample_rate", "channels"))
 
@@ -148,47 +167,48 @@ class Cases:
         require(
             len(audio) == round(restored.duration * rate), f"{len(audio)} samples written, {restored.duration} s read"
         )
-        require(path.read_bytes() == damaged, "the input was written to")
-        require(sorted(found.name for found in folder.iterdir()) == sorted((path.name, out.name)), "litter")
+        require(path.read_bytes() == damaged, "the input was changed")
+        require(sorted(found.name for found in folder.iterdir()) == sorted((path.name, out.name)), "files left behind")
         if self._same_kind(path, probe(path)):
             self._told(path, len(audio), bool(restored.warnings))
-        return "told" if restored.warnings else "taken"
+        return "warned" if restored.warnings else "accepted"
 
     def _encode(self, path: Path, damaged: bytes, folder: Path, draw) -> str:
         twins = folder / "twins"
         twins.mkdir()
         path.rename(twins / f"song{path.suffix}")
         shelf = self._seeds / "shelf" / "tracks.jsonl"
-        # As rip named it.
+        # The twin must have the name that `rip` gave the lossless file.
         name = Path(read_manifest(shelf, Track)[0].lossless).with_suffix(path.suffix).name
         (twins / f"song{path.suffix}").rename(twins / name)
         report = encode(shelf, folder / "out", twins=twins)
-        require(report.made + len(report.rejected) + len(report.failed) == 1, f"not one twin: {report}")
+        require(report.made + len(report.rejected) + len(report.failed) == 1, f"not exactly one twin: {report}")
         if not report.made:
             return "refused"
         (pair,) = read_manifest(report.manifest, Pair)
         lossless, lossy = decode_pair(pair, folder / "out")
-        require(lossless.shape == lossy.shape and bool(np.isfinite(lossy).all()), "a pair that does not fit")
-        return "taken"
+        fits = lossless.shape == lossy.shape and bool(np.isfinite(lossy).all())
+        require(fits, "the sides of a pair differ in shape, or a sample is not finite")
+        return "accepted"
 
     def _manifest(self, path: Path, damaged: bytes, folder: Path, draw) -> str:
         kind = Track if path.name == "tracks.jsonl" else Pair
         entries = read_manifest(path, kind)
         write_manifest(path, entries)
         again = read_manifest(path, kind)
-        require(sorted(map(repr, again)) == sorted(map(repr, entries)), "a manifest that changes when it is written")
-        return "taken"
+        require(sorted(map(repr, again)) == sorted(map(repr, entries)), "a manifest changed when it was written")
+        return "accepted"
 
     def _preset(self, path: Path, damaged: bytes, folder: Path, draw) -> str:
         load_preset(path)
-        return "taken"
+        return "accepted"
 
     def _metadata(self, path: Path, damaged: bytes, folder: Path, draw) -> str:
         return self._model(folder, damaged, (self._seeds / "model" / "model.tflite").read_bytes())
 
     def _tflite(self, path: Path, damaged: bytes, folder: Path, draw) -> str:
         metadata = json.loads((self._seeds / "model" / "metadata.json").read_text())
-        if draw.random() < 0.5:  # by someone who wrote the right hash beside it
+        if draw.random() < 0.5:  # as if an attacker had also replaced the hash
             metadata["files"]["model.tflite"]["sha256"] = hashlib.sha256(damaged).hexdigest()
         return self._model(folder, json.dumps(metadata).encode(), damaged)
 
@@ -200,4 +220,4 @@ class Cases:
         runner = load_runner(model)
         restored = runner.run(np.zeros((5000, 1), np.float32) + 0.1)
         require(bool(np.isfinite(restored).all()) and restored.shape == (5000, 1), "samples that are not finite")
-        return "taken"
+        return "accepted"

@@ -1,1 +1,1 @@
-"""The parts of tools/render.py: scores and clips in, mixed and mastered tracks out. Nothing here is in the package."""
+"""The parts of tools/render.py, which turns scores and clips into mixed and mastered tracks."""

@@ -1,4 +1,4 @@
-"""Whose music and sounds went into a set, in the form that a model card carries."""
+"""Writes the attribution of the music and sounds of a rendered set in the form that a model card includes."""
 
 from pathlib import Path
 
@@ -8,25 +8,25 @@ from .tracks import Plan
 
 
 def _list(sources: list[Source]) -> list[str]:
-    """One line a work, in order, each once."""
+    """Returns one line for each work, sorted and without duplicates."""
     return sorted({f"- {source.title}: {source.author} ({source.licence})" for source in sources})
 
 
 def attribution(corpus: Path, plans: list[Plan]) -> str:
-    """Markdown that names every score, clip and soundfont of these tracks, with licences.
+    """Returns Markdown that lists every score, clip and soundfont of these tracks with its licence.
 
     Args:
         corpus: folder with `midi/` and `train/`.
-        plans: of all tracks.
+        plans: the plans of all tracks.
     """
     kinds = {kind: [plan for plan in plans if plan.kind == kind] for kind in ("score", "classical", "remix", "made up")}
     hours = sum(plan.duration for plan in plans) / 3600
     scores, classical = ([plan.sources[0] for plan in kinds[kind]] for kind in ("score", "classical"))
     lines = [
-        f"Trained on {hours:.1f} hours of music rendered by tools/render.py ({len(plans)} tracks:",
+        f"Trained on {hours:.1f} hours of music rendered by tools/render.py ({len(plans)} tracks,",
         f"{len(kinds['score'])} from game scores, {len(kinds['classical'])} from classical scores,"
-        f" {len(kinds['made up'])} made up by the program, {len(kinds['remix'])} remixes of clips) and on the clips",
-        "themselves, used under the licences of those named here. No audio of theirs is part of this package.",
+        f" {len(kinds['made up'])} composed by the program, {len(kinds['remix'])} remixes of clips) and on the clips",
+        "themselves. All were used under the licences that are listed here. This package contains none of their audio.",
         "",
         "## Soundfonts",
         "",

@@ -1,12 +1,13 @@
-"""Made-up pieces in pop and electronic manners: a progression, a beat, a bass, chords, arpeggios, a melody."""
+"""Composes pieces in pop and electronic styles: a progression, a beat, a bass, chords, arpeggios and a melody."""
 
 import numpy as np
 
 from .parts import Part
 
+# Semitones above the root.
 _SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 3, 5, 7, 9, 10), (0, 2, 4, 7, 9), (0, 3, 5, 7, 10))
 
-# Sixteenths of a bar at which each drum sounds, by manner; keys of General MIDI.
+# Each pattern maps General MIDI's percussion keys to the sixteenths of a bar at which they sound.
 _BEATS = (
     {36: (0, 4, 8, 12), 42: (2, 6, 10, 14), 39: (4, 12)},
     {36: (0, 8, 10), 38: (4, 12), 42: tuple(range(0, 16, 2))},
@@ -19,7 +20,13 @@ _BEATS = (
 
 
 def beat(tempo: float, duration: float, rng: np.random.Generator) -> Part:
-    """Drums alone, with ghost notes, rolls of hats, and a crash every eight bars."""
+    """Composes a drum part with fills, short rolls of the hi-hat, and a crash cymbal every eight bars.
+
+    Args:
+        tempo: beats per minute.
+        duration: seconds.
+        rng: source of all random choices.
+    """
     pattern = _BEATS[int(rng.integers(len(_BEATS)))]
     step = 60.0 / tempo / 4
     swing = rng.choice([0.0, 0.0, 0.15, 0.3]) * step
@@ -40,7 +47,7 @@ def beat(tempo: float, duration: float, rng: np.random.Generator) -> Part:
 
 
 def compose(duration: float, rng: np.random.Generator) -> list[Part]:
-    """A piece of this many seconds: its parts, drums among them three times in four."""
+    """Composes a piece of this many seconds; returns its parts, with drums in three of four pieces."""
     tempo, root = float(rng.uniform(68, 174)), int(rng.integers(36, 48))
     scale = _SCALES[int(rng.integers(len(_SCALES)))]
     bar = 240.0 / tempo

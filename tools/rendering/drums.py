@@ -1,4 +1,4 @@
-"""Percussion and noises made of sines and noise: kits, dense cymbals, claps, risers, clicks of vinyl, hiss."""
+"""Synthesizes percussion and noises from sines and noise: drum kits, cymbals, claps, risers, vinyl clicks and hiss."""
 
 import numpy as np
 from scipy import signal
@@ -9,7 +9,7 @@ from .parts import Part
 
 RATE = 44100
 
-# General MIDI's percussion keys, by what we play for them; any other key is a click.
+# Drum sound -> General MIDI's percussion keys that play it. Any other key plays a click.
 KEYS = {
     "kick": (35, 36), "snare": (38, 40), "clap": (39,), "hat": (42, 44), "open": (46,), "crash": (49, 52, 55, 57),
     "ride": (51, 53, 59), "tom": (41, 43, 45, 47, 48, 50), "shaker": (54, 69, 70, 82),
@@ -53,7 +53,7 @@ def _clap(rng) -> np.ndarray:
 
 
 def _cymbal(rng, seconds: float, partials: int, lowest: float) -> np.ndarray:
-    """A dense heap of partials and noise up to 20 kHz, the higher the sooner gone."""
+    """Synthesizes a cymbal from many partials and noise up to 20 kHz. Higher partials decay faster."""
     time = _time(seconds)
     metal = np.zeros(len(time))
     for hertz in np.exp(rng.uniform(np.log(lowest), np.log(19500), partials)):
@@ -93,13 +93,13 @@ def _hit(name: str, rng) -> np.ndarray:
 
 
 def kit(part: Part, duration: float, rng: np.random.Generator) -> np.ndarray:
-    """Plays a drum part on a kit made up for it: array `(time, 2)`, float32."""
+    """Plays a drum part on a random kit; returns an array `(time, 2)`, float32."""
     names = {key: name for name, keys in KEYS.items() for key in keys}
     hits: dict = {}
     out = np.zeros((round(duration * RATE), 2), np.float32)
     for start, _, pitch, velocity in part.notes:
         name = names.get(int(pitch), "click")
-        # Keys of one kind differ; and no two strokes are the same, so three of each take turns.
+        # Different toms and clicks have different sounds. Each sound has three variants, so that strokes differ.
         key = (name, int(pitch) if name in ("tom", "click") else 0, int(rng.integers(3)))
         if key not in hits:
             sound = _hit(name, rng)
@@ -111,7 +111,11 @@ def kit(part: Part, duration: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def riser(duration: float, rng: np.random.Generator) -> np.ndarray:
-    """Noise whose band sweeps up or down between 200 Hz and 20 kHz, a few times a track."""
+    """Synthesizes noise in a band that sweeps up or down between 200 Hz and 20 kHz every 3 to 16 s.
+
+    Returns:
+        Array `(time, 2)`, float32.
+    """
     noise = rng.standard_normal((round(duration * RATE), 2)).astype(np.float32)
     period, upward, width = rng.uniform(3.0, 16.0), rng.random() < 0.7, rng.uniform(0.3, 1.5)
     offset = rng.uniform(0, period)
@@ -126,7 +130,7 @@ def riser(duration: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def crackle(duration: float, rng: np.random.Generator) -> np.ndarray:
-    """Clicks of a record: rare loud ones, many soft ones."""
+    """Synthesizes the clicks of a vinyl record, with many soft clicks and few loud ones: an array `(time, 2)`."""
     out = np.zeros((round(duration * RATE), 2), np.float32)
     for _ in range(int(duration * rng.uniform(2, 40))):
         time = np.arange(int(rng.uniform(3, 60)))
@@ -136,7 +140,7 @@ def crackle(duration: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def hiss(length: int, rng: np.random.Generator) -> np.ndarray:
-    """Tape noise, a little brighter than white, RMS 1: array `(length, 2)`."""
+    """Synthesizes tape noise with an RMS of 1, a little brighter than white noise: an array `(length, 2)`."""
     noise = rng.standard_normal((length, 2))
     tilted = noise - rng.uniform(0.0, 0.6) * np.concatenate([np.zeros((1, 2)), noise[:-1]])
     return (tilted / np.sqrt(np.square(tilted).mean())).astype(np.float32)

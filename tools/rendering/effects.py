@@ -1,4 +1,4 @@
-"""What a studio does to sound. Arrays `(time, 2)`, float32, at 44.1 kHz; each returns a new one of the same length."""
+"""Studio effects. They take arrays `(time, channels)`, float32, at 44.1 kHz, and return new ones of the same length."""
 
 import itertools
 
@@ -11,26 +11,30 @@ RATE = 44100
 
 
 def plugins(audio: np.ndarray, *chain) -> np.ndarray:
-    """Runs pedalboard plugins one after another."""
+    """Applies pedalboard plugins one after another."""
     return np.ascontiguousarray(pedalboard.Pedalboard(list(chain))(audio.T.astype(np.float32), RATE).T)
 
 
 def decibels(level: float) -> float:
-    """The factor that a level in dB stands for."""
+    """Converts a level in dB to a factor of the amplitude."""
     return float(10.0 ** (level / 20.0))
 
 
 def rms(audio: np.ndarray) -> float:
-    """Root mean square of the passages within 30 dB of the loudest (blocks of 0.1 s); 0 for silence."""
+    """Returns the RMS of those blocks of 0.1 s that are within 30 dB of the loudest one; 0 for silence."""
     blocks = np.square(audio[: len(audio) // 4410 * 4410]).reshape(-1, 4410 * audio.shape[1]).mean(axis=1)
     loud = blocks[blocks > 1e-3 * blocks.max(initial=0.0)]
     return float(np.sqrt(loud.mean())) if len(loud) else 0.0
 
 
 def filter_frames(audio: np.ndarray, gains, frame_length: int = 1024) -> np.ndarray:
-    """Filters with a response that changes: `gains(seconds, frequencies)` gives an array `(frames, bins)`.
+    """Applies a zero-phase filter that changes over time, in Hann-windowed frames that overlap by three quarters.
 
-    Frames overlap by three quarters under Hann windows; zero phase.
+    Args:
+        audio: array `(time, channels)`.
+        gains: function of the frames' centres in s, `(frames,)`, and of the frequencies in Hz, `(bins,)`; it returns
+            linear gains `(frames, bins)`.
+        frame_length: samples of a frame, a multiple of 4.
     """
     hop = frame_length // 4
     window = np.hanning(frame_length + 1)[:-1].astype(np.float32)
@@ -49,13 +53,13 @@ def filter_frames(audio: np.ndarray, gains, frame_length: int = 1024) -> np.ndar
 
 
 def saturate(audio: np.ndarray, drive: float, asymmetry: float = 0.0, hardness: float = 0.0) -> np.ndarray:
-    """Distorts, at four times the rate so that what folds back stays inaudible.
+    """Distorts a sound at four times the sample rate, so that aliasing stays inaudible. The RMS level stays the same.
 
     Args:
-        audio: the sound.
-        drive: dB into the curve, against an RMS of -12 dBFS.
-        asymmetry: shifts the curve; above 0 it adds even harmonics.
-        hardness: 0 for tanh, 1 for a clipped line, mixed in between.
+        audio: array `(time, channels)`.
+        drive: level of the input of the curve in dB, relative to an RMS of -12 dBFS.
+        asymmetry: offset on the curve; values above 0 add even harmonics.
+        hardness: 0 for tanh, 1 for hard clipping, and a mixture in between.
     """
     level = rms(audio)
     if level == 0.0:
@@ -69,7 +73,7 @@ def saturate(audio: np.ndarray, drive: float, asymmetry: float = 0.0, hardness: 
 
 
 def equalizer(rng: np.random.Generator, amount: float) -> list:
-    """Plugins of a random equalizer: two shelves and two peaks, each within `amount` dB."""
+    """Returns the plugins of a random equalizer: two shelves and two peaks with gains of up to ±`amount` dB."""
     chain = [
         pedalboard.LowShelfFilter(float(rng.uniform(60, 250)), float(rng.uniform(-amount, amount)), 0.7),
         pedalboard.HighShelfFilter(float(rng.uniform(3000, 12000)), float(rng.uniform(-amount, amount)), 0.7),
@@ -81,14 +85,14 @@ def equalizer(rng: np.random.Generator, amount: float) -> list:
 
 
 def room(rng: np.random.Generator, seconds: float) -> np.ndarray:
-    """Impulse response of a room that does not exist: early reflections, then noise that dies sooner the higher it is.
+    """Synthesizes the impulse response of a room: early reflections, and noise that decays faster at high frequencies.
 
     Args:
-        rng: decides on walls and damping.
-        seconds: reverberation time (60 dB) in the middle of the band.
+        rng: source of the random reflections and damping.
+        seconds: reverberation time (decay by 60 dB) in s; up to 1.2 times this in the lowest band, and less above.
 
     Returns:
-        Array `(time, 2)` of unit energy.
+        Array `(time, 2)` with unit energy in each channel.
     """
     length = int(1.1 * seconds * RATE) + 2000
     time = np.arange(length) / RATE
@@ -110,26 +114,27 @@ def room(rng: np.random.Generator, seconds: float) -> np.ndarray:
 
 
 def reverberate(audio: np.ndarray, response: np.ndarray) -> np.ndarray:
-    """The sound of the room alone."""
+    """Returns the reverberation alone, without the dry sound."""
     return signal.oaconvolve(audio, response, axes=0)[: len(audio)].astype(np.float32)
 
 
 def widen(audio: np.ndarray, width: float) -> np.ndarray:
-    """Scales the side signal: 0 is mono, 1 leaves it, 2 is very wide."""
+    """Scales the side signal by `width`: 0 gives mono, 1 changes nothing, 2 is very wide."""
     middle = audio.mean(axis=1, keepdims=True)
     return middle + width * (audio - middle)
 
 
 def limit(audio: np.ndarray, ceiling: float) -> np.ndarray:
-    """Look-ahead limiter, 2 ms: no sample leaves above `ceiling`, and the gain moves smoothly.
+    """Limits samples to ±`ceiling` with a look-ahead of 2 ms and a smooth gain.
 
-    The least gain within the window, averaged over a window of the same length, never exceeds what its centre needs.
+    The gain is the minimum of the required gains within a window, averaged over a window of the same length. It is
+    therefore never larger than the gain that the sample at the centre requires.
     """
     size = 177
     peaks = np.abs(audio).max(axis=1)
     needed = np.minimum(1.0, ceiling / np.maximum(peaks, 1e-9))
     held = ndimage.minimum_filter1d(needed, size)
-    # Two more averages for the release, each within the hold of the last.
+    # The release is slower: its minimum and its average are taken over 50 ms.
     slow = ndimage.uniform_filter1d(ndimage.minimum_filter1d(held, 2205), 2205)
     gain = ndimage.uniform_filter1d(np.minimum(held, slow), size)
     return np.clip(audio * gain[:, None], -ceiling, ceiling).astype(np.float32)

@@ -1,4 +1,8 @@
-"""Instruments that soundfonts lack: unison saws, FM, plucks, sub basses and amplified guitars, full-band."""
+"""Synthesizes instruments that soundfonts lack: unison saws, FM, plucked strings, sub basses and amplified guitars.
+
+Each instrument takes a part, a duration in s and a random generator, and returns an array `(time, 2)`, float32, at
+44.1 kHz.
+"""
 
 import numpy as np
 import pedalboard
@@ -8,18 +12,19 @@ from . import effects
 from .parts import Part
 
 RATE = 44100
-# Harmonics end here.
+# Harmonics above this frequency in Hz are left out.
 _TOP = 20500.0
+# Samples of a wavetable.
 _TABLE = 4096
 
 
 def frequency(pitch: float) -> float:
-    """Hz of a MIDI pitch."""
+    """Returns the frequency in Hz of a MIDI pitch."""
     return 440.0 * 2.0 ** ((pitch - 69.0) / 12.0)
 
 
 def add(out: np.ndarray, start: float, sound: np.ndarray) -> None:
-    """Adds a sound to `out` at a time in s; what reaches beyond either end is dropped."""
+    """Adds a sound to `out` at a time in s; samples beyond either end are dropped."""
     at = round(start * RATE)
     if at < 0:
         sound, at = sound[-at:], 0
@@ -28,7 +33,10 @@ def add(out: np.ndarray, start: float, sound: np.ndarray) -> None:
 
 
 def envelope(length: int, attack: float, decay: float, sustain: float, release: float) -> np.ndarray:
-    """Level of a note held for `length` samples; `attack`, `decay`, `release` in s, the release comes after."""
+    """Returns the amplitude envelope of a note that is held for `length` samples.
+
+    `attack`, `decay` and `release` are in s, and `sustain` is in [0, 1]. The release follows after `length` samples.
+    """
     time = np.arange(length + int(release * RATE)) / RATE
     held = sustain + (1 - sustain) * np.exp(-np.maximum(time - attack, 0) / max(decay, 1e-3))
     level = np.minimum(time / max(attack, 1e-3), 1.0) * held
@@ -37,7 +45,10 @@ def envelope(length: int, attack: float, decay: float, sustain: float, release: 
 
 
 def wavetable(spectrum: np.ndarray, highest: float) -> np.ndarray:
-    """One period of a sound with these harmonics, none above 20.5 kHz when played at `highest` Hz."""
+    """Returns one period of a sound with these amplitudes of harmonics.
+
+    Harmonics that would lie above 20.5 kHz at a fundamental of `highest` Hz are left out.
+    """
     count = min(len(spectrum), int(_TOP / highest), _TABLE // 4)
     bins = np.zeros(_TABLE // 2 + 1, complex)
     bins[1 : count + 1] = spectrum[:count] * (-0.5j * _TABLE)
@@ -45,7 +56,7 @@ def wavetable(spectrum: np.ndarray, highest: float) -> np.ndarray:
 
 
 def oscillate(table: np.ndarray, frequencies: np.ndarray, phase: float) -> np.ndarray:
-    """Plays a table with a frequency in Hz for each sample."""
+    """Plays a wavetable with a frequency in Hz for each sample, from a phase in [0, 1)."""
     position = (phase + np.cumsum(frequencies) / RATE) * _TABLE % _TABLE
     below = position.astype(np.int64)
     fraction = (position - below).astype(np.float32)
@@ -53,7 +64,7 @@ def oscillate(table: np.ndarray, frequencies: np.ndarray, phase: float) -> np.nd
 
 
 def _spectrum(rng: np.random.Generator) -> np.ndarray:
-    """Harmonics of a saw, a square, a pulse or an organ-like mixture."""
+    """Returns the harmonics of a random saw, square, pulse or organ-like mixture: an array `(1024,)`."""
     number = np.arange(1, 1025)
     kind = rng.integers(4)
     if kind == 0:
@@ -66,7 +77,7 @@ def _spectrum(rng: np.random.Generator) -> np.ndarray:
 
 
 def synthesizer(part: Part, duration: float, rng: np.random.Generator) -> np.ndarray:
-    """A subtractive synthesizer: detuned voices through a filter that sweeps, up to 20 kHz."""
+    """Plays a part on a subtractive synthesizer: detuned voices through a sweeping filter, up to 20 kHz."""
     spectrum = _spectrum(rng)
     voices = 1 if part.role == "bass" else int(rng.integers(1, 8))
     detune = rng.uniform(0.02, 0.25)
@@ -91,7 +102,7 @@ def synthesizer(part: Part, duration: float, rng: np.random.Generator) -> np.nda
 
 
 def _sweep(audio: np.ndarray, rng: np.random.Generator, lowest: float) -> np.ndarray:
-    """A resonant low-pass whose cutoff wanders between `lowest` and 20 kHz; one time in three left wide open."""
+    """Applies a resonant low-pass filter whose cutoff moves between `lowest` Hz and 20 kHz, to two of three sounds."""
     if rng.random() < 0.33:
         return audio
     centre, depth = rng.uniform(0.45, 0.85), rng.uniform(0.1, 0.5)
@@ -107,7 +118,7 @@ def _sweep(audio: np.ndarray, rng: np.random.Generator, lowest: float) -> np.nda
 
 
 def fm(part: Part, duration: float, rng: np.random.Generator) -> np.ndarray:
-    """Two operators, as electric pianos, bells and basses of the eighties; computed at twice the rate."""
+    """Plays a part with two-operator FM, as in electric pianos and bells of the 1980s, at twice the sample rate."""
     import soxr
 
     ratio = float(rng.choice([0.5, 1, 1, 2, 3, 3.5, 5, 7.01, 11]))
@@ -118,7 +129,8 @@ def fm(part: Part, duration: float, rng: np.random.Generator) -> np.ndarray:
         base = frequency(pitch)
         level = envelope(int(2 * min(length, 6.0) * RATE), shape[0] * 2, shape[1] * 2, shape[2], shape[3] * 2)
         time = np.arange(len(level)) / (2 * RATE)
-        # Carson's rule keeps the sidebands below 30 kHz; the resampler takes what lies above 21.
+        # The modulation index keeps the sidebands below 30 kHz by Carson's rule. The resampler removes the sidebands
+        # above 21 kHz.
         depth = min(index * velocity, max((30000.0 - base) / (base * ratio) - 1, 0.0)) * np.exp(-time / falls)
         sound = np.sin(2 * np.pi * base * time + depth * np.sin(2 * np.pi * base * ratio * time)) * level * velocity
         add(out, 2 * start, sound[:, None].astype(np.float32))
@@ -128,7 +140,7 @@ def fm(part: Part, duration: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def sub_bass(part: Part, duration: float, rng: np.random.Generator) -> np.ndarray:
-    """An 808: a sine that drops into its pitch and is driven a little or a lot."""
+    """Plays a part on a bass like the TR-808's: a sine that falls to its pitch, with light or heavy saturation."""
     out = np.zeros((round(duration * RATE), 1), np.float32)
     drop, falls, decay = rng.uniform(0.5, 3.0), rng.uniform(0.01, 0.06), rng.uniform(0.3, 1.5)
     for start, length, pitch, velocity in part.notes:
@@ -140,10 +152,11 @@ def sub_bass(part: Part, duration: float, rng: np.random.Generator) -> np.ndarra
 
 
 def _string(pitch: float, seconds: float, rng: np.random.Generator, damping: float) -> np.ndarray:
-    """A plucked string after Karplus and Strong (1983)."""
+    """Synthesizes a plucked string (Karplus and Strong, 1983): a mono array of `seconds`."""
     period = RATE / frequency(pitch)
     whole = int(period)
-    # Two taps average neighbours: they tune the loop and damp its highs. Alone, one tap would damp nothing.
+    # Two taps average neighbouring samples, which tunes the loop and damps the highs. The fraction is limited, because
+    # a single tap would not damp them.
     fraction = float(np.clip(period - whole, 0.15, 0.85))
     burst = rng.uniform(-1, 1, whole + 1)
     burst -= np.roll(burst, max(1, int(whole * rng.uniform(0.08, 0.3))))
@@ -155,9 +168,9 @@ def _string(pitch: float, seconds: float, rng: np.random.Generator, damping: flo
 
 
 def guitar(part: Part, duration: float, rng: np.random.Generator, distorted: bool = True) -> np.ndarray:
-    """Two takes of an electric guitar, left and right, through an amplifier; power chords when distorted."""
+    """Plays a part on an amplified electric guitar, twice (left and right), often in power chords if distorted."""
     drive, hardness, asymmetry = rng.uniform(14, 38), rng.uniform(0, 0.8), rng.uniform(0, 0.4)
-    # A cabinet ends near 5 kHz; fuzz straight into the desk does not.
+    # One or two low-pass filters stand for a loudspeaker cabinet; none stands for a guitar recorded without one.
     cabinet = [pedalboard.LowpassFilter(float(rng.uniform(4000, 9000))) for _ in range(int(rng.integers(0, 3)))]
     cabinet.append(pedalboard.PeakFilter(float(rng.uniform(1800, 4000)), float(rng.uniform(0, 6)), 0.8))
     chord = [0, 7, 12] if distorted and rng.random() < 0.7 else [0]

@@ -1,4 +1,4 @@
-"""What a track is checked for, and how sets of music compare."""
+"""Measures tracks, finds their faults, and compares sets of music."""
 
 from pathlib import Path
 
@@ -7,14 +7,19 @@ import soundfile
 from scipy import signal
 
 RATE = 44100
+# Centre frequencies in Hz.
 OCTAVES = (31.5, 63, 125, 250, 500, 1000, 2000, 4000, 8000, 16000)
 
-# Louder or quieter than any clip of the corpus between 16 and 19 kHz, against the whole.
+# Level of 16 to 19 kHz in dB relative to the whole. No clip of the corpus lies outside these limits.
 _HIGHEST, _LOWEST = -9.0, -85.0
 
 
 def octave_levels(audio: np.ndarray) -> dict[str, float]:
-    """Long-term mean power: in each octave, and in 16-19 kHz (`"hf"`), in dB against the whole."""
+    """Returns the long-term mean power of each octave, and of 16 to 19 kHz (`"hf"`), in dB relative to the whole.
+
+    Args:
+        audio: array `(time, channels)` at 44.1 kHz.
+    """
     frequencies, power = signal.welch(audio, RATE, nperseg=4096, detrend=False, axis=0)
     power = power.mean(axis=1) + 1e-20
     total = power.sum()
@@ -27,7 +32,7 @@ def octave_levels(audio: np.ndarray) -> dict[str, float]:
 
 
 def correlation(audio: np.ndarray) -> float:
-    """Correlation of left and right in [-1, 1]; 1 for mono and silence."""
+    """Returns the correlation of left and right in [-1, 1]; it is 1 for mono and for silence."""
     if audio.shape[1] < 2:
         return 1.0
     left, right = audio[:, 0], audio[:, 1]
@@ -36,7 +41,7 @@ def correlation(audio: np.ndarray) -> float:
 
 
 def measure(audio: np.ndarray) -> dict[str, float]:
-    """Octave levels, crest factor in dB, loudness in LUFS, correlation of the channels."""
+    """Returns the octave levels and crest factor in dB, the loudness in LUFS, and the correlation of the channels."""
     from .mixing import loudness
 
     level = float(np.sqrt(np.square(audio).mean()) + 1e-9)
@@ -49,11 +54,11 @@ def measure(audio: np.ndarray) -> dict[str, float]:
 
 
 def fault(audio: np.ndarray) -> str:
-    """Why a track is no use for training, in words; `""` when it is fine."""
+    """Returns why a track cannot be used for training, or `""` if it can."""
     from keras_audiosr.sound.bandwidth import brick_wall
 
     if not np.isfinite(audio).all():
-        return "not finite"
+        return "a sample is not finite"
     peak = np.abs(audio).max(initial=0.0)
     if peak >= 1.0:
         return "clips"
@@ -68,7 +73,7 @@ def fault(audio: np.ndarray) -> str:
 
 
 def describe(folders: list[Path]) -> str:
-    """A Markdown table: mean and standard deviation of each measure over the FLAC files of each folder."""
+    """Returns a Markdown table with the mean and standard deviation of each measure over each folder's FLAC files."""
     sets = []
     for folder in folders:
         found = [
@@ -77,8 +82,8 @@ def describe(folders: list[Path]) -> str:
         sets.append((folder, found))
     lines = ["| | " + " | ".join(f"{folder.name} ({len(found)})" for folder, found in sets) + " |"]
     lines.append("|---|" + "---|" * len(sets))
-    names = {**{f"{centre:g}": f"{centre:g} Hz octave (dB of the whole)" for centre in OCTAVES},
-             "hf": "16-19 kHz (dB of the whole)", "crest": "crest factor (dB)", "LUFS": "loudness (LUFS)",
+    names = {**{f"{centre:g}": f"{centre:g} Hz octave (dB relative to the whole)" for centre in OCTAVES},
+             "hf": "16-19 kHz (dB relative to the whole)", "crest": "crest factor (dB)", "LUFS": "loudness (LUFS)",
              "correlation": "correlation left/right"}  # fmt: skip
     for key, name in names.items():
         cells = []
@@ -90,5 +95,6 @@ def describe(folders: list[Path]) -> str:
     for low, high in ((1000, 4000), (4000, 16000)):
         slopes = [[(figures[f"{high:g}"] - figures[f"{low:g}"]) / 2 - 3.01 for figures in found] for _, found in sets]
         cells = [f"{np.mean(slope):.1f} ± {np.std(slope):.1f}" for slope in slopes]
-        lines.append(f"| density, {low / 1000:g} to {high / 1000:g} kHz (dB per octave) | " + " | ".join(cells) + " |")
+        name = f"slope of the power density, {low / 1000:g} to {high / 1000:g} kHz (dB per octave)"
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""From stems to a master: a channel strip for each, rooms, a bus, and the loudness of the style."""
+"""Mixes stems with channel strips, a room and a bus, and masters the mix to the loudness of its style."""
 
 import dataclasses
 
@@ -11,26 +11,26 @@ from .measures import octave_levels
 
 RATE = 44100
 
-# Level of 16-19 kHz against the whole in dB of recorded and produced music: quantiles of the 104 clips of corpus/train
-# (hf_16_19k_rel_dB in its CORPUS.csv). Masters are drawn towards them, so that they are met as often as there.
+# Level of 16 to 19 kHz relative to the whole in dB: quantiles of the 104 clips of corpus/train, which are recorded and
+# produced music (hf_16_19k_rel_dB in its CORPUS.csv). `_tone` moves the highs of masters towards this distribution.
 _QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _HIGHS = (-75.0, -70.0, -49.8, -37.6, -29.6, -21.7, -15.0)
 
-# RMS in dB that a stem is brought to before its random gain, by role.
+# Mean RMS level of a stem in dBFS by role. The level of each stem varies randomly around it.
 _LEVELS = {"drums": -18, "bass": -20, "lead": -21, "voice": -18, "guitar": -22, "keys": -24, "pad": -26, "fx": -38,
            "vinyl": -62, "clip": -18}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
 class Style:
-    """What a kind of music has in common.
+    """Ranges of the mixing parameters for one kind of music.
 
     Attributes:
         loudness: lowest and highest loudness in LUFS.
-        room: lowest and highest level in dB of the reverberation against the dry sound.
+        room: lowest and highest level of the reverberation in dB relative to the dry sound.
         decay: shortest and longest reverberation time in s.
-        synthetic: how likely a part is played by one of our own instruments.
-        driven: how likely a stem is saturated.
+        synthetic: probability that a part is played by one of this tool's own instruments.
+        driven: probability that a stem is saturated.
     """
 
     loudness: tuple[float, float]
@@ -51,14 +51,14 @@ STYLES = {
 
 
 def loudness(audio: np.ndarray) -> float:
-    """Integrated loudness after ITU-R BS.1770-4 in LUFS; -70 for silence."""
+    """Returns the integrated loudness according to ITU-R BS.1770-4 in LUFS, at least -70 (silence)."""
     if len(audio) < RATE // 2:
         return -70.0
     return max(float(pyloudnorm.Meter(RATE).integrated_loudness(audio.astype(np.float64))), -70.0)
 
 
 def _strip(role: str, audio: np.ndarray, style: Style, rng: np.random.Generator) -> np.ndarray:
-    """One stem's channel: cut, equalizer, compressor, saturation, chorus, width, pan and level."""
+    """Processes one stem: low cut, equalizer, compressor, chorus or phaser, saturation, delay, width, pan and level."""
     chain = [] if role in ("bass", "drums", "clip") else [pedalboard.HighpassFilter(float(rng.uniform(40, 180)))]
     chain += effects.equalizer(rng, 5.0 if role != "clip" else 3.0)
     if rng.random() < 0.5:
@@ -85,7 +85,7 @@ def _strip(role: str, audio: np.ndarray, style: Style, rng: np.random.Generator)
 
 
 def _tone(audio: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shelves that draw the highs most of the way to a level that music has, within -15 and +9 dB."""
+    """Moves the highs most of the way to a level drawn from `_HIGHS`, with two shelves of -15 to +9 dB together."""
     wanted = float(np.interp(rng.random(), _QUANTILES, _HIGHS))
     for corner in (rng.uniform(2500, 6000), rng.uniform(7000, 12000)):
         missing = wanted - octave_levels(audio)["hf"]
@@ -98,9 +98,9 @@ def mix(stems: list, style: Style, rng: np.random.Generator) -> np.ndarray:
     """Mixes stems and masters the mix.
 
     Args:
-        stems: `(role, array (time, 2))` each; silent ones count for nothing.
-        style: of the music.
-        rng: decides on everything.
+        stems: pairs `(role, array (time, 2))`; silent stems stay silent.
+        style: style of the music.
+        rng: source of all random choices.
 
     Returns:
         Array `(time, 2)`, float32, within (-1, 1).
@@ -123,7 +123,7 @@ def mix(stems: list, style: Style, rng: np.random.Generator) -> np.ndarray:
 
 
 def _master(audio: np.ndarray, style: Style, rng: np.random.Generator) -> np.ndarray:
-    """Bus compression, noise floor, loudness, limiter, fades, polarity."""
+    """Masters a mix: bus compression, saturation, noise floor, limiter to the loudness of the style, fade, polarity."""
     wanted = float(rng.uniform(*style.loudness))
     audio = audio * np.float32(effects.decibels(-18.0) / max(effects.rms(audio), 1e-9))
     if wanted > -18 and rng.random() < 0.8:
@@ -131,12 +131,12 @@ def _master(audio: np.ndarray, style: Style, rng: np.random.Generator) -> np.nda
         audio = effects.plugins(audio, pedalboard.Compressor(float(threshold), float(ratio), float(attack), 150.0))
     if wanted > -12 and rng.random() < 0.7:
         audio = effects.saturate(audio, rng.uniform(-6, 4), 0.0, rng.uniform(0, 1))
-    # Microphones and tape are heard in quiet music, seldom in loud.
+    # Noise of microphones and tape is common in quiet music, and rare in loud music.
     if rng.random() < (0.75 if wanted < -16 else 0.3):
         audio = audio + effects.decibels(rng.uniform(-75, -52) - 18.0) * drums.hiss(len(audio), rng)
     ceiling = effects.decibels(-rng.uniform(0.05, 1.2))
     gain, limited = 0.0, audio
-    # Limiting takes loudness away: brought up again, three times at most.
+    # The limiter lowers the loudness, so the gain is corrected up to three times.
     for _ in range(3):
         difference = wanted - loudness(limited)
         if abs(difference) < 0.3:

@@ -1,4 +1,4 @@
-"""A score in parts: what each instrument plays, from MIDI, from MusicXML or from our own composer."""
+"""Reads the parts of a score, which say what each instrument plays, from MIDI or MusicXML, and writes them as MIDI."""
 
 import dataclasses
 import functools
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-# General MIDI's families that a part's role is read from; drums are channel 10 (9, counted from 0).
+# Drums are on MIDI channel 10, which is number 9 when counted from 0. The other roles follow from the General MIDI
+# family (program // 8).
 DRUMS = 9
 _ROLES = ("keys", "keys", "keys", "guitar", "bass", "pad", "pad", "lead", "lead", "lead", "lead", "pad", "pad")
 
@@ -20,7 +21,7 @@ class Part:
         role: `"drums"`, `"bass"`, `"guitar"`, `"keys"`, `"pad"` or `"lead"`.
         notes: array `(notes, 4)`: start in s, duration in s, MIDI pitch, velocity in (0, 1].
         program: General MIDI program, 0 to 127.
-        controls: `(seconds, mido message)` of everything that is no note.
+        controls: pairs `(seconds, mido message)` of control changes and pitch bends.
     """
 
     role: str
@@ -31,7 +32,7 @@ class Part:
 
 @functools.lru_cache(maxsize=8)
 def _events(path: str) -> list:
-    """`(seconds, message)` of a MIDI file, or of a score in music21's corpus."""
+    """Returns pairs `(seconds, message)` of a MIDI file, or of a score in music21's corpus."""
     import mido
 
     def read(file) -> list:
@@ -53,7 +54,7 @@ def _events(path: str) -> list:
 
 
 def _notes(events: list, channel: int) -> np.ndarray:
-    """Pairs note-ons with note-offs: array `(notes, 4)` as in `Part`."""
+    """Matches note-ons with note-offs; returns an array `(notes, 4)` as in `Part`."""
     sounding: dict = {}
     notes = []
     for seconds, message in events:
@@ -68,7 +69,7 @@ def _notes(events: list, channel: int) -> np.ndarray:
 
 
 def _other_program(program: int, rng: np.random.Generator, freedom: float) -> int:
-    """Another instrument: of the same family, or (a third as likely) any melodic one."""
+    """Changes the program to one of its family (probability `freedom`) or to any melodic one (a third of `freedom`)."""
     choice = rng.random()
     if choice < freedom:
         return program // 8 * 8 + int(rng.integers(8))
@@ -76,21 +77,21 @@ def _other_program(program: int, rng: np.random.Generator, freedom: float) -> in
 
 
 def load_parts(path: str, duration: float, rng: np.random.Generator, freedom: float = 0.5) -> list[Part]:
-    """An excerpt of a score, varied: tempo, key, instruments, touch and timing.
+    """Loads an excerpt of a score, and varies its tempo, key, instruments, velocities and timing.
 
     Args:
         path: MIDI file, or path in music21's corpus.
         duration: seconds; a shorter score is repeated.
-        rng: decides everything.
-        freedom: how likely a part gets another instrument of its family.
+        rng: source of all random choices.
+        freedom: probability that a part gets another instrument of its family.
 
     Returns:
-        The parts that play in the excerpt.
+        The parts that have notes in the excerpt.
     """
     events = _events(path)
     speed = float(np.exp(rng.uniform(np.log(0.8), np.log(1.25))))
     transposition = int(rng.integers(-5, 6))
-    # A little slack before the first note and none at the end of what is repeated.
+    # Repetitions follow each other half a second after the last event.
     total = events[-1][0] + 0.5
     first = next((seconds for seconds, message in events if message.type == "note_on"), 0.0)
     needed = duration * speed
@@ -122,7 +123,7 @@ def load_parts(path: str, duration: float, rng: np.random.Generator, freedom: fl
 
 
 def _humanize(notes: np.ndarray, rng: np.random.Generator) -> None:
-    """Moves starts by some ms and velocities by some percent, in place."""
+    """Varies starts by some milliseconds and velocities by some percent, in place."""
     sloppiness = rng.uniform(0.0, 0.012)
     notes[:, 0] = np.maximum(notes[:, 0] + sloppiness * rng.standard_normal(len(notes)), 0.0)
     notes[:, 3] = np.clip(notes[:, 3] * rng.normal(1.0, 0.08, len(notes)), 0.05, 1.0)
@@ -132,22 +133,22 @@ def write_midi(path, part: Part, drums_on_first: bool = False) -> None:
     """Writes one part as a MIDI file.
 
     Args:
-        path: of the file.
-        part: what to play.
-        drums_on_first: whether drums go to channel 1, for kits that are no General MIDI bank.
+        path: path of the file.
+        part: the part to write.
+        drums_on_first: whether drums are written to channel 1, for drum kits that are not General MIDI banks.
     """
     import mido
 
     channel = DRUMS if part.role == "drums" and not drums_on_first else 0
     timed = [(seconds, 1, message.copy(channel=channel, time=0)) for seconds, message in part.controls]
     if not (part.role == "drums" and drums_on_first):
-        # After a bank select (control 0 or 32), so that it takes effect.
+        # The program change must follow a bank select (control 0 or 32) at the same time to take effect.
         timed.append((0.0, 2, mido.Message("program_change", channel=channel, program=part.program)))
     for start, length, pitch, velocity in part.notes:
         note = {"channel": channel, "note": int(pitch)}
         timed.append((start, 3, mido.Message("note_on", velocity=max(1, round(127 * velocity)), **note)))
         timed.append((start + length, 0, mido.Message("note_off", **note)))
-    # FluidSynth stops at the last event: one more, after what still rings.
+    # FluidSynth stops at the last event, so one more event lets the last notes fade out.
     end = float((part.notes[:, 0] + part.notes[:, 1]).max()) + 4.0
     timed.append((end, 4, mido.Message("control_change", channel=channel, control=91, value=0)))
     timed.sort(key=lambda entry: entry[:2])

@@ -1,4 +1,4 @@
-"""Parts played on Debian's soundfonts by FluidSynth, dry: rooms and levels are the mixer's."""
+"""Plays parts on Debian's soundfonts with FluidSynth, without reverberation, which the mixer adds."""
 
 import shutil
 import subprocess
@@ -13,10 +13,10 @@ from .parts import Part, write_midi
 RATE = 44100
 FOLDER = Path("/usr/share/sounds/sf2")
 
-# Name of the file, Debian's package, authors, licence. Measured before they were taken: of their sample data, this
-# share was recorded at 44.1 kHz or more: MuseScore 91 %, FluidR3 46 % (the rest mostly 32 kHz), both kits 100 %.
-# Left out: fluid-soundfont-gs (24 %, and FluidR3's own instruments), timgm6mb-soundfont (23 %, GPL-2),
-# opl3-soundfont (its file names Yamaha as owner), and every .sf3 (Vorbis inside).
+# Name of the file, Debian's package, authors, licence. These soundfonts were chosen because much of their sample data
+# has a rate of 44.1 kHz or more: MuseScore 91 %, FluidR3 46 % (most of the rest has 32 kHz), both drum kits 100 %.
+# Others are left out: fluid-soundfont-gs (24 %, and the same instruments as FluidR3), timgm6mb-soundfont (23 %, GPL-2),
+# opl3-soundfont (its file names Yamaha as the owner), and every .sf3 (its samples are compressed with Vorbis).
 SOUNDFONTS = (
     (
         "MuseScore_General_Full.sf2",
@@ -33,7 +33,7 @@ DRUM_KITS = (
 
 
 def missing() -> str:
-    """What FluidSynth rendering lacks, in words; `""` when it is all there."""
+    """Returns what is missing to play parts, with the command that installs it, or `""` if nothing is missing."""
     if shutil.which("fluidsynth") is None:
         return "fluidsynth is not installed (apt-get install fluidsynth)"
     for name, package, *_ in SOUNDFONTS + DRUM_KITS:
@@ -43,8 +43,8 @@ def missing() -> str:
 
 
 def play(part: Part, duration: float, rng: np.random.Generator) -> np.ndarray:
-    """Plays a part on a soundfont chosen by chance: array `(time, 2)`, float32."""
-    # FluidR3's drums are rendered too, but its melodic samples are the duller ones.
+    """Plays a part on a random soundfont; returns an array `(time, 2)`, float32."""
+    # FluidR3 is chosen less often for melodic parts, because its samples are duller.
     names = [SOUNDFONTS[0][0]] * 3 + [SOUNDFONTS[1][0]]
     if part.role == "drums":
         names = [SOUNDFONTS[0][0], SOUNDFONTS[1][0]] + 2 * [name for name, *_ in DRUM_KITS]
@@ -52,7 +52,7 @@ def play(part: Part, duration: float, rng: np.random.Generator) -> np.ndarray:
     with tempfile.TemporaryDirectory() as folder:
         midi, wav, commands = (Path(folder) / suffix for suffix in ("part.mid", "part.wav", "commands"))
         write_midi(midi, part, drums_on_first="LV2" in name)
-        # Seventh-order interpolation: the fourth-order default mirrors what is near half the rate.
+        # Seventh-order interpolation is used, because the default (fourth order) aliases near half the sample rate.
         commands.write_text("interp 7\n")
         command = ["fluidsynth", "-ni", "-q", "-f", str(commands), "-R", "0", "-C", "0", "-g", "0.4"]
         command += ["-r", str(RATE), "-o", "synth.dynamic-sample-loading=1", "-o", "synth.polyphony=256"]

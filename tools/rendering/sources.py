@@ -1,4 +1,4 @@
-"""What is played: scores and clips, with their titles, authors and licences, and the album each belongs to."""
+"""Lists the scores and clips that are rendered, with their titles, authors and licences, and assigns them to albums."""
 
 import csv
 import dataclasses
@@ -6,11 +6,12 @@ import hashlib
 import re
 from pathlib import Path
 
-# Splits go by album, so whatever shares a composition, or is mixed together, lies in one of these.
+# Number of albums. Splits are made by album, so all tracks that share a composition or are mixed together are in one
+# album.
 ALBUMS = 24
 
-# music21's corpus says that its encodings may be restricted; these alone state a licence that allows every use.
-# Path in its corpus, title, licence and author of the encoding, as the file itself says.
+# Path in music21's corpus, title, licence, and author of the encoding, as stated in each file. The corpus warns that
+# encodings may be restricted. Only these files state a licence that allows every use.
 MUSIC21 = (
     ("beach/prayer_of_a_tired_child", "Prayer of a Tired Child (A. Beach)", "CC-BY-SA", "Michael Scott Cuthbert"),
     ("ciconia/quod_jactatur", "Quod jactatur (J. Ciconia)", "CC-BY-SA-3.0", "Michael Scott Cuthbert"),
@@ -27,14 +28,14 @@ MUSIC21 = (
     ("weber/concertino_clarinet", "Concertino for clarinet (C. M. von Weber)", "public domain", "Oliver Seely"),
 )
 
-# Freedoom names three pieces of each game by what they are for, not by level.
+# Name of the MIDI file -> (game, name in CREDITS-MUSIC), for pieces that do not belong to a level.
 _NAMED = {
     "intro": ("1", "Title"), "inter": ("1", "Intermission"), "victor": ("1", "Victory"),
     "dm2ttl": ("2", "Title"), "dm2int": ("2", "Intermission"), "read_m": ("2", "Story"),
     "fdmttl": ("DM", "Title"), "fdmint": ("DM", "Intermission"), "fdmrdm": ("DM", "Story"),
 }  # fmt: skip
 
-# MAP30 is "based on Paranoia", which is DM10: one composition.
+# Pieces that are variants of another one. MAP30 is "based on Paranoia", which is DM10.
 _SAME = {"map30": "dm10", "introa": "intro"}
 
 
@@ -43,11 +44,11 @@ class Source:
     """One score or clip.
 
     Attributes:
-        key: of the composition; equal keys share an album.
-        title: for file names and credits.
-        author: who wrote or encoded it.
-        licence: as its source says it.
-        path: MIDI or FLAC file; for music21's scores the path in its corpus.
+        key: key of the composition; sources with equal keys share an album.
+        title: title for file names and credits.
+        author: author of the music or of its encoding.
+        licence: licence as the source states it.
+        path: path of the MIDI or FLAC file; for scores from music21, the path in its corpus.
     """
 
     key: str
@@ -58,12 +59,16 @@ class Source:
 
 
 def album_of(key: str) -> str:
-    """Name of the album that a composition belongs to, by a hash of its key."""
+    """Returns the name of a composition's album, which follows from a hash of its key."""
     return f"album-{int.from_bytes(hashlib.sha256(key.encode()).digest()[:4], 'big') % ALBUMS:02d}"
 
 
 def _freedoom_credits(folder: Path) -> dict:
-    """`{"dm01": (title, author)}` of today's music, from CREDITS-MUSIC; what was featured previously is left out."""
+    """Reads title and author of each piece from CREDITS-MUSIC, without the pieces that were featured previously.
+
+    Returns:
+        `(title, author)` by level, such as `"DM01"`, or by game and name, such as `("1", "Title")`.
+    """
     found: dict = {}
     game = "1"
     for line in (folder / "CREDITS-MUSIC").read_text("utf-8").splitlines():
@@ -78,7 +83,7 @@ def _freedoom_credits(folder: Path) -> dict:
 
 
 def freedoom_scores(folder: Path) -> list[Source]:
-    """The game music in `corpus/midi`, one of each that is there twice."""
+    """Returns the game music in `corpus/midi`, without duplicates, or an empty list if there is no CREDITS-MUSIC."""
     if not (folder / "CREDITS-MUSIC").is_file():
         return []
     credits = _freedoom_credits(folder)
@@ -93,7 +98,7 @@ def freedoom_scores(folder: Path) -> list[Source]:
 
 
 def music21_scores() -> list[Source]:
-    """Scores of the installed music21 whose own text allows every use."""
+    """Returns the scores of `MUSIC21` that the installed music21 has, or an empty list without music21."""
     try:
         from music21 import corpus
     except ImportError:
@@ -107,7 +112,7 @@ def music21_scores() -> list[Source]:
 
 
 def corpus_clips(folder: Path) -> list[Source]:
-    """The lossless clips of `corpus/train`, with what CORPUS.csv says of them."""
+    """Returns the lossless clips of `corpus/train` with the attributions and licences in its CORPUS.csv."""
     if not (folder / "CORPUS.csv").is_file():
         return []
     with open(folder / "CORPUS.csv", encoding="utf-8") as file:
@@ -115,7 +120,7 @@ def corpus_clips(folder: Path) -> list[Source]:
     clips = []
     for row in rows:
         stem = Path(row["file"]).stem
-        # Excerpts end in _0, _1; Freedoom's clips share the key of the score they were played from.
+        # Names of excerpts end in _0 or _1. Clips of Freedoom have the key of the score that they were played from.
         key = re.sub(r"^fd_[a-z]+_", "", re.sub(r"_\d$", "", stem))
         key = _SAME.get(key, key)
         clips.append(Source(key, stem, row["attribution"], row["licence"], str(folder / row["file"])))

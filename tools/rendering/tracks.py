@@ -1,4 +1,4 @@
-"""One track: planned from (seed, number) alone, then played, mixed and checked; tried again when it fails."""
+"""Plans, plays, mixes and checks one track. The plan depends only on (seed, number) and the sources."""
 
 import dataclasses
 
@@ -12,9 +12,10 @@ from .parts import Part, load_parts
 from .sources import Source, album_of
 
 RATE = 44100
-# More parts than this make no richer mix, only a slower one: the smallest are left out.
+# Parts with the fewest notes are left out beyond this number. They would make rendering slower, but the mix no richer.
 _MOST_PARTS = 7
 _ATTEMPTS = 5
+# Kind of track -> its styles with their probabilities.
 _STYLES = {
     "score": (("rock", 0.3), ("pop", 0.25), ("electronic", 0.2), ("acoustic", 0.15), ("ambient", 0.1)),
     "classical": (("classical", 0.65), ("acoustic", 0.15), ("ambient", 0.1), ("pop", 0.1)),
@@ -25,16 +26,17 @@ _STYLES = {
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """What a track will be, known before anything is computed.
+    """The properties of a track, which are decided before anything is computed.
 
     Attributes:
-        number: of the track.
+        number: number of the track.
         kind: `"score"`, `"classical"`, `"made up"` or `"remix"`.
         style: name in `mixing.STYLES`.
         duration: seconds.
         album: folder of the track.
-        title: for its file name.
-        sources: what it is made from; the last of a remix are the other clips of its album that may be mixed in.
+        title: title for the file name.
+        sources: the score or clip that the track is made from. A remix may have up to three more clips of the same
+            album, which may be mixed in.
     """
 
     number: int
@@ -47,13 +49,13 @@ class Plan:
 
     @property
     def path(self) -> str:
-        """Path of the file, relative to the albums' folder."""
+        """Path of the file, relative to the folder of the albums."""
         title = "".join(letter if letter.isalnum() or letter in "-_ " else "" for letter in self.title)
         return f"{self.album}/{self.number:05d} {' '.join(title.split())[:60]} ({self.style}).flac"
 
 
 def plan_track(seed: int, number: int, scores: list[Source], classical: list[Source], clips: list[Source]) -> Plan:
-    """Decides what track `number` is; with the same sources the same each time."""
+    """Plans track `number`. The same arguments always give the same plan."""
     rng = np.random.default_rng([seed, number])
     kinds = ("score", "classical", "made up", "remix")
     weights = np.array([0.42, 0.1, 0.3, 0.18]) * [bool(scores), bool(classical), True, bool(clips)]
@@ -74,7 +76,11 @@ def plan_track(seed: int, number: int, scores: list[Source], classical: list[Sou
 
 
 def _play(part: Part, plan: Plan, rng: np.random.Generator, synthetic: float, can_sample: bool) -> tuple:
-    """A stem `(role, audio)`: one of our instruments, or a soundfont."""
+    """Plays a part on one of this tool's instruments (with probability `synthetic`) or on a soundfont.
+
+    Returns:
+        A stem `(role, audio)`; the role of a sung part is `"voice"`.
+    """
     if can_sample and rng.random() >= synthetic:
         return part.role, soundfonts.play(part, plan.duration, rng)
     choices = {
@@ -90,19 +96,22 @@ def _play(part: Part, plan: Plan, rng: np.random.Generator, synthetic: float, ca
 
 
 def _with_voice(parts: list[Part], plan: Plan, rng: np.random.Generator, stems: list) -> None:
-    """Adds a singer on the melody to most songs that have none, as most records have one."""
+    """Adds a singer on the melody to nearly half of the songs without one, because most records have a singer."""
     melodic = [part for part in parts if part.role in ("lead", "keys", "guitar", "pad") and len(part.notes) > 3]
     if melodic and not any(role == "voice" for role, _ in stems) and rng.random() < 0.45:
         highest = max(melodic, key=lambda part: (part.role == "lead", np.median(part.notes[:, 2])))
         sung = voice.sing(highest, plan.duration, rng)
         if rng.random() < 0.3:
-            # Doubled, as choruses are.
+            # The voice is doubled, as it often is in choruses.
             sung = 0.7 * sung + 0.5 * np.array([[1.0, 0.2]], np.float32) * voice.sing(highest, plan.duration, rng)
         stems.append(("voice", sung))
 
 
 def _clip(source: Source, duration: float, rng: np.random.Generator) -> np.ndarray:
-    """A clip of the corpus, repeated to length; at most a fifth faster: slower, the top of the band would be empty."""
+    """Loads a clip of the corpus and repeats it until it has this duration in seconds.
+
+    The clip may become up to a fifth faster. It never becomes slower, because the top of the band would then be empty.
+    """
     audio, rate = soundfile.read(source.path, dtype="float32", always_2d=True)
     audio = np.repeat(audio, 2, axis=1) if audio.shape[1] == 1 else audio
     speed = float(rng.choice([1.0, rng.uniform(1.0, 1.2)]))
@@ -123,14 +132,14 @@ def _clip(source: Source, duration: float, rng: np.random.Generator) -> np.ndarr
 
 
 def _stems(plan: Plan, rng: np.random.Generator, can_sample: bool) -> list:
-    """Everything that sounds in a track: `(role, audio)` each."""
+    """Makes all stems of a track, as pairs `(role, audio)`."""
     synthetic = mixing.STYLES[plan.style].synthetic
     produced = plan.style in ("pop", "electronic", "rock", "ambient")
     if plan.kind == "remix":
         stems = [("clip", _clip(plan.sources[0], plan.duration, rng))]
         stems += [("clip", _clip(clip, plan.duration, rng)) for clip in plan.sources[1:] if rng.random() < 0.3]
         parts = compose.compose(plan.duration, rng)
-        # Drums over others, voices over others; the rest of what was composed stays unheard.
+        # Only drums and leads of the composed piece are played over the clips.
         parts = [part for part in parts if part.role in ("drums", "lead") and rng.random() < 0.4]
     else:
         if plan.kind == "made up":
@@ -150,15 +159,15 @@ def _stems(plan: Plan, rng: np.random.Generator, can_sample: bool) -> list:
 
 
 def render_track(seed: int, plan: Plan, can_sample: bool = True) -> tuple[np.ndarray | None, str]:
-    """Plays, mixes and checks a track.
+    """Plays, mixes and checks a track, with up to five attempts.
 
     Args:
-        seed: of the run.
-        plan: of the track.
-        can_sample: whether FluidSynth and its soundfonts are there.
+        seed: seed of the whole set.
+        plan: plan of the track.
+        can_sample: whether FluidSynth and its soundfonts are installed.
 
     Returns:
-        Integer samples `(time, 2)`, int16; and `""`. When every attempt failed its check, `None` and the last fault.
+        Samples as an array `(time, 2)`, int16, and `""`. If no attempt passed the check, `None` and the last fault.
     """
     reason = ""
     for attempt in range(_ATTEMPTS):

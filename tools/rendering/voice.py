@@ -1,4 +1,4 @@
-"""Voices that sing: a glottal source, the resonances of a vocal tract, breath and consonants up to 20 kHz."""
+"""Synthesizes singing: a glottal source, the resonances of a vocal tract, breath, and consonants up to 20 kHz."""
 
 import numpy as np
 from scipy import signal
@@ -9,10 +9,10 @@ from .parts import Part
 
 RATE = 44100
 
-# First three formants in Hz of a man's vowels (after Peterson & Barney 1952); others' tracts are shorter.
+# First three formants in Hz of a man's vowels (after Peterson & Barney, 1952). Women and children have shorter tracts.
 VOWELS = np.array([[730, 1090, 2440], [530, 1840, 2480], [270, 2290, 3010], [570, 840, 2410], [300, 870, 2240]], float)
 
-# Consonants of noise: lowest and highest frequency in Hz, seconds, level against the voice in dB.
+# Unvoiced consonants: lowest and highest frequency in Hz, duration in s, level in dB relative to the voice.
 CONSONANTS = {
     "s": (4500, 14000, 0.11, -10.0),
     "sh": (2000, 9000, 0.12, -10.0),
@@ -24,13 +24,16 @@ CONSONANTS = {
 
 
 def _tract(frames: np.ndarray, formants: np.ndarray, tract: float, frequencies: np.ndarray) -> np.ndarray:
-    """Gain of a vocal tract: three formants that move and, above, one a kHz to the top of the band.
+    """Computes the gain of a vocal tract: three formants that move, and fixed ones above, 1 kHz apart.
 
     Args:
-        frames: array `(frames,)`: which row of `formants` each takes, fractions in between.
+        frames: array `(frames,)`: row of `formants` for each frame; fractions interpolate between rows.
         formants: array `(notes, 3)` in Hz.
-        tract: how much shorter than a man's (1.0 to 1.3).
+        tract: factor of all formant frequencies: 1.0 for a man, up to 1.3 for shorter tracts.
         frequencies: array `(bins,)` in Hz.
+
+    Returns:
+        Linear gains, array `(frames, bins)`.
     """
     below = np.clip(frames.astype(int), 0, len(formants) - 1)
     fraction = (frames - below)[:, None]
@@ -41,7 +44,7 @@ def _tract(frames: np.ndarray, formants: np.ndarray, tract: float, frequencies: 
         return centre**2 / np.sqrt((squared - centre**2) ** 2 + (frequencies * width) ** 2 + 1.0)
 
     fixed = np.ones(len(frequencies))
-    # Far beyond the band: the tube has them all, and without them the top sinks by tens of dB.
+    # A real tract has resonances far above the audible band. Without them the top of the band would lose tens of dB.
     for number in range(4, 100):
         centre = tract * (1000.0 * number - 500.0)
         fixed = fixed * resonance(centre, 80.0 + 0.06 * centre)
@@ -52,7 +55,7 @@ def _tract(frames: np.ndarray, formants: np.ndarray, tract: float, frequencies: 
 
 
 def _noise(rng: np.random.Generator, low: float, high: float, seconds: float) -> np.ndarray:
-    """Noise with soft band edges and a soft beginning and end, RMS 1."""
+    """Synthesizes band-limited noise with an RMS of 1 that fades in and out."""
     burst = rng.standard_normal(int(seconds * RATE))
     burst = signal.sosfilt(signal.butter(2, [low, min(high, 20000)], "band", fs=RATE, output="sos"), burst)
     burst *= np.hanning(len(burst)) ** 0.5
@@ -60,7 +63,7 @@ def _noise(rng: np.random.Generator, low: float, high: float, seconds: float) ->
 
 
 def _melody(part: Part, tract: float) -> np.ndarray:
-    """One note at a time, in a range this voice can sing: array as `Part.notes`."""
+    """Reduces a part to one note at a time, in a range that this voice can sing; returns an array like `Part.notes`."""
     notes = part.notes[np.lexsort((-part.notes[:, 2], part.notes[:, 0]))]
     kept: list = []
     for note in notes:
@@ -77,13 +80,16 @@ def _melody(part: Part, tract: float) -> np.ndarray:
 
 
 def sing(part: Part, duration: float, rng: np.random.Generator, tract: float | None = None) -> np.ndarray:
-    """A voice that sings a part's highest notes: array `(time, 2)`, float32, the same on both sides.
+    """Sings the highest notes of a part.
 
     Args:
-        part: whose notes to sing.
+        part: the part to sing.
         duration: seconds.
-        rng: decides on vowels, consonants, vibrato and breath.
-        tract: 1.0 for a man's, up to 1.3; random when `None`.
+        rng: source of the random vowels, consonants, vibrato and breath.
+        tract: factor of the formant frequencies: 1.0 for a man, up to 1.3; random if `None`.
+
+    Returns:
+        Array `(time, 2)`, float32, with the same signal in both channels.
     """
     tract = float(rng.choice([1.0, 1.05, 1.15, 1.2, 1.25])) if tract is None else tract
     melody = _melody(part, tract)
@@ -98,7 +104,7 @@ def sing(part: Part, duration: float, rng: np.random.Generator, tract: float | N
     for start, held, pitch, velocity in melody:
         level = envelope(int(min(held, 6.0) * RATE), rng.uniform(0.02, 0.08), 2.0, 0.7, 0.08) * velocity
         time = np.arange(len(level)) / RATE
-        # Slides into the pitch, then vibrato; a slow random walk keeps it from being a machine.
+        # The voice slides into the pitch and then has vibrato. A slow random drift makes it less mechanical.
         grid = 0.05 * np.arange(int(time[-1] / 0.05) + 2)
         drift = np.interp(time, grid, 0.003 * rng.standard_normal(len(grid)))
         bend = (previous - pitch) * np.exp(-time / 0.03) / 12.0
@@ -106,7 +112,7 @@ def sing(part: Part, duration: float, rng: np.random.Generator, tract: float | N
         hertz = frequency(pitch) * 2.0**bend * (1 + vibrato + drift)
         phase = rng.random()
         add(source, start, (oscillate(wavetable(spectrum, hertz.max()), hertz, phase) * level)[:, None])
-        # Breath comes with each pulse.
+        # Breath noise follows the glottal pulses.
         pulses = 0.5 + 0.5 * np.cos(2 * np.pi * (phase + np.cumsum(hertz) / RATE))
         add(noise, start, (breath * rng.standard_normal(len(level)) * level * pulses)[:, None].astype(np.float32))
         if rng.random() < 0.7:
@@ -121,19 +127,23 @@ def sing(part: Part, duration: float, rng: np.random.Generator, tract: float | N
     def gains(seconds: np.ndarray, frequencies: np.ndarray) -> np.ndarray:
         notes = np.searchsorted(melody[:, 0], seconds, side="right") - 1
         current = np.clip(notes, 0, len(melody) - 1)
-        # The tongue moves within 60 ms of each note's start.
+        # The formants change during the first 60 ms of each note.
         moved = np.clip((seconds - melody[current, 0]) / 0.06, 0, 1)
         return _tract(np.maximum(current - 1 + moved, 0), vowels, tract, frequencies)
 
     voiced = effects.filter_frames(source + noise, gains)
     level = effects.rms(voiced)
-    # Consonants are heard against the voice, whatever the tract made of its level.
+    # The voice is normalized, because the tract changes its level, and the levels of consonants are relative to it.
     sound = voiced / max(level, 1e-6) * 0.1 + consonants * (0.2 if level else 0.0)
     return np.repeat(sound, 2, axis=1).astype(np.float32)
 
 
 def choir(part: Part, duration: float, rng: np.random.Generator) -> np.ndarray:
-    """Four voices over the stereo field, each with a tract, a timing and a tuning of its own."""
+    """Sings a part with four voices across the stereo field, with different tracts, timing and tuning.
+
+    Returns:
+        Array `(time, 2)`, float32.
+    """
     out = np.zeros((round(duration * RATE), 2), np.float32)
     for pan in rng.permutation([0.1, 0.35, 0.65, 0.9]):
         own = Part(part.role, part.notes + np.array([0.0, 0.0, 12.0 * rng.integers(-1, 1), 0.0]))

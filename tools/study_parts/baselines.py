@@ -1,4 +1,4 @@
-"""What needs no training: interpolation, an exciter, a copy of the band below. Each gives files for `evaluate`."""
+"""The baselines, which need no training: interpolation, an exciter, and a copy of the octave below the cutoff."""
 
 import dataclasses
 import functools
@@ -18,7 +18,7 @@ from keras_audiosr.shelf.file_locations import bring_in
 from keras_audiosr.shelf.manifests import Pair, read_manifest, write_manifest
 from keras_audiosr.sound.bandwidth import estimate_cutoff
 
-# How many times lower the rate of a corpus is.
+# Corpus -> factor by which its sample rate is lower.
 LOW_RATES = {"half_rate": 2, "quarter_rate": 4}
 
 FRAME_LENGTH = 2048
@@ -26,13 +26,13 @@ FRAME_STEP = 512
 
 
 def interpolate(audio: np.ndarray, sample_rate: int, factor: int, kind: str) -> np.ndarray:
-    """Takes audio down to a lower rate (band-limited) and back by interpolation.
+    """Resamples audio to a lower rate with band limitation, and interpolates it back to its own rate.
 
     Args:
         audio: array `(time, channels)`.
         sample_rate: Hz.
-        factor: of the rates.
-        kind: `"cubic"` (the audio U-Net's spline) or `"linear"`.
+        factor: how many times lower the lower rate is.
+        kind: `"cubic"` (the spline that the audio U-Net uses) or `"linear"`.
     """
     low = soxr.resample(audio, sample_rate, sample_rate / factor, "VHQ")
     known = np.arange(len(low)) * factor
@@ -43,7 +43,19 @@ def interpolate(audio: np.ndarray, sample_rate: int, factor: int, kind: str) -> 
 
 
 def low_rate_pairs(manifest: Path, factor: int, kind: str, out: Path) -> Path:
-    """The pairs of a manifest with other lossy sides: the lossless ones at a lower rate, interpolated. Resumes."""
+    """Makes pairs whose lossy sides are the lossless sides of `manifest`, reduced to a lower rate and interpolated.
+
+    An interrupted call can be repeated. If the new manifest exists, nothing is done.
+
+    Args:
+        manifest: manifest of the pairs with the lossless sides.
+        factor: as for `interpolate`.
+        kind: as for `interpolate`.
+        out: folder of the new pairs.
+
+    Returns:
+        The path of the new manifest.
+    """
     made = out / "pairs.jsonl"
     if made.is_file():
         return made
@@ -60,7 +72,7 @@ def low_rate_pairs(manifest: Path, factor: int, kind: str, out: Path) -> Path:
 
 
 def excite(lossy: np.ndarray, sample_rate: int) -> np.ndarray:
-    """FFmpeg's harmonic exciter, up to 20 kHz."""
+    """Applies FFmpeg's harmonic exciter up to 20 kHz."""
     with tempfile.TemporaryDirectory() as folder:
         before, after = Path(folder) / "before.wav", Path(folder) / "after.wav"
         write(before, lossy, sample_rate, "FLOAT")
@@ -71,16 +83,16 @@ def excite(lossy: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def copy_up(lossy: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Spectral band replication without side information.
+    """Applies spectral band replication without side information.
 
-    The octave below the cutoff is copied above it as often as fits. In each frame a line through that octave's
-    levels (dB over Hz) says how they fall; the copies are levelled to go on along it.
+    The octave below the cutoff is copied above the cutoff repeatedly, up to the end of the band. In each frame, a
+    straight line is fitted to the levels of that octave (dB over Hz). The levels of the copies continue this line.
 
     Reference: M. Dietz et al., "Spectral Band Replication, a Novel Approach in Audio Coding", AES 112, 2002.
     """
     cutoff = estimate_cutoff(lossy, sample_rate)
-    top = round(cutoff / sample_rate * FRAME_LENGTH) - 2  # what the encoder's own slope leaves alone
-    # Moved by a multiple of this many bins, a copy's phase goes on from frame to frame as the original's does.
+    top = round(cutoff / sample_rate * FRAME_LENGTH) - 2  # the encoder's low-pass filter attenuates the bins above
+    # If a copy is moved by a multiple of this many bins, its phase advances from frame to frame like the original's.
     whole = FRAME_LENGTH // FRAME_STEP
     bottom = top - top // 2 // whole * whole
     if top >= FRAME_LENGTH // 2 - 2:
@@ -91,10 +103,10 @@ def copy_up(lossy: np.ndarray, sample_rate: int) -> np.ndarray:
         bins = np.arange(bottom, top)
         level = 20 * np.log10(np.abs(spectrum[bottom:top]) + 1e-7)
         slope = np.polyfit(bins - top, level, 1)[0]
-        slope = np.minimum(slope, 0.0)  # music does not rise towards its end
+        slope = np.minimum(slope, 0.0)  # the levels of the copies must not rise
         above = np.arange(top, spectrum.shape[0])
         source = bottom + (above - top) % (top - bottom)
-        # From the line at the source to the line at its new place.
+        # The change of level from the line at the source to the line at the copy.
         change = slope * (above - source)[:, None]
         spectrum[top:] = spectrum[source] * 10 ** (change / 20)
         restored.append(librosa.istft(spectrum, hop_length=FRAME_STEP, n_fft=FRAME_LENGTH, length=len(channel)))
@@ -102,7 +114,10 @@ def copy_up(lossy: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def restore_all(manifest: Path, method: Callable, out: Path) -> Path:
-    """Writes `method(lossy, sample_rate)` of every pair, named as `evaluate` finds it. Resumes."""
+    """Writes `method(lossy, sample_rate)` for every pair, with the file names that `evaluate` expects; returns `out`.
+
+    Existing files are kept, so an interrupted call can be repeated.
+    """
     for pair in read_manifest(manifest, Pair):
         target = out / Path(pair.lossy).with_suffix(".wav")
         if not target.is_file():
@@ -112,11 +127,11 @@ def restore_all(manifest: Path, method: Callable, out: Path) -> Path:
 
 
 def interpolation(factor: int, kind: str) -> Callable:
-    """Interpolation as a method of `restore_all`: its lossy side has lost the upper octaves already."""
+    """Returns `interpolate` as a method for `restore_all`."""
     return functools.partial(interpolate, factor=factor, kind=kind)
 
 
-# name -> corpus, what it is, method
+# Name -> corpus, description, method. The description is one of the conditions of a record.
 BASELINES = {
     "aexciter": ("mp3@64k", "FFmpeg's aexciter, ceil=20000", excite),
     "copy_up": ("mp3@64k", "the octave below the cutoff copied up", copy_up),

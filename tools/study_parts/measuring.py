@@ -1,8 +1,9 @@
-"""Measures one row or baseline of the study and writes its record, in a process of its own.
+"""Measures one row or baseline of the study in its own process, and writes its record.
 
     python -m study_parts.measuring NAME MANIFEST FOLDER OUT MINUTES MUSIC [--smoke]
 
-FOLDER holds what training left there, or receives the files that a baseline restores; the rest is as in records.py.
+FOLDER contains the results of training.py, or receives the files that a baseline restores. `Study` in records.py
+describes OUT, MINUTES, MUSIC and --smoke.
 """
 
 import json
@@ -26,9 +27,17 @@ REPETITIONS = 3
 
 
 def cost(exported: Path, checkpoint: Path) -> dict:
-    """Parameters, multiply-accumulates a second of mono audio, times real time on one LiteRT thread of which processor.
+    """Measures what it costs to run a network.
 
-    Operations are counted by TensorFlow's profiler in the graph of one window; two make a multiply-accumulate.
+    TensorFlow's profiler counts the operations in the graph of one window. Two operations are one multiply-accumulate.
+
+    Args:
+        exported: the exported model.
+        checkpoint: the checkpoint that it was exported from.
+
+    Returns:
+        `parameters`; `gmac_per_second` (10^9 multiply-accumulates per second of mono audio); `times_real_time` on one
+        LiteRT thread; and the name of the `processor`.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -60,14 +69,14 @@ def cost(exported: Path, checkpoint: Path) -> dict:
 
 
 def processor() -> str:
-    """The processor's name, as Linux has it."""
+    """Returns the processor's name as Linux reports it, or `"unknown"`."""
     described = Path("/proc/cpuinfo")
     lines = described.read_text("utf-8").splitlines() if described.is_file() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
 def training_facts(folder: Path) -> dict:
-    """What `training.py` left in a row's folder."""
+    """Reads the results of `training.py` from a row's folder."""
 
     def load(name: str):
         return json.loads((folder / name).read_text("utf-8"))
@@ -84,7 +93,7 @@ def training_facts(folder: Path) -> dict:
 
 
 def figures_of(file: dict) -> dict:
-    """What the tables need of one file that `evaluate` measured."""
+    """Reduces the results of `evaluate` for one file to what the tables need."""
     kept: dict = {"title": Path(file["lossless"]).stem, "cutoff": round(file["cutoff"], 1)}
     for signal in ("unprocessed", "restored"):
         values = {metric: file[signal].get(metric) for metric in METRICS}
@@ -93,7 +102,7 @@ def figures_of(file: dict) -> dict:
 
 
 def measure(name: str, manifest: Path, folder: Path, visqol: bool) -> dict:
-    """All of a record but its conditions."""
+    """Measures a row or baseline; returns its record without the conditions."""
     pair = pictured_pair(manifest)
     own: dict = {}
     if name in BASELINES:
@@ -104,7 +113,7 @@ def measure(name: str, manifest: Path, folder: Path, visqol: bool) -> dict:
         _, lossy = decode_pair(pair, manifest.parent)
         restored = load_runner(what).run(lossy, pair.sample_rate)
         own = {"training": training_facts(folder), "cost": cost(what, folder / "run" / "best.keras")}
-    # What a spline leaves above the low rate's band hides where it ends.
+    # The cutoff of a low rate is known. It cannot be estimated, because a spline leaves signal above that band.
     factor = LOW_RATES.get(KNOWN[name][0])
     table = evaluate(manifest, what, visqol=visqol, cutoff=pair.sample_rate / 2 / factor if factor else None)
     return {

@@ -1,8 +1,9 @@
-"""What a row found, in one small file that outlives WORK and its machine: OUT/rows/NAME.json.
+"""Reads and writes the records of the study. A record is a small file OUT/rows/NAME.json with the results of one row.
 
-A record holds `conditions` (what it was made under), `about` (versions, hashes), `files` (the metrics of each),
-`spectrum` (of the pictured file) and, of a row that was trained, `training` and `cost`. The record of `unprocessed`
-holds the spectra of what rows get and should give. Tables and pictures are made of records alone.
+A record has `conditions` (the settings it was made with), `about` (versions and hashes), `files` (the measures of each
+file) and `spectrum` (of the file in the picture). A trained row also has `training` and `cost`. The record of
+`unprocessed` has the spectra of the lossy and the lossless sides instead. Tables and pictures are made from the records
+alone, so they can be made again without WORK.
 """
 
 import argparse
@@ -16,23 +17,23 @@ from keras_audiosr.processes.partial_files import write_json
 from study_parts.baselines import BASELINES, LOW_RATES
 from study_parts.rows import ROWS
 
-# name -> corpus and what is different, in the order of the tables.
+# Name -> corpus and note (rows) or description (baselines), in the order of the tables.
 KNOWN = {row.name: (row.corpus, row.note) for row in ROWS}
 KNOWN |= {name: (corpus, what) for name, (corpus, what, _) in BASELINES.items()}
 UNPROCESSED = "unprocessed"
 
-# Differences that a refusal names.
+# Number of differences that an error message lists.
 _SHOWN = 5
 
 
 @dataclasses.dataclass(frozen=True)
 class Study:
-    """What the rows of one table share.
+    """The settings that all rows of a study share.
 
     Attributes:
-        out: folder of the document; records lie in its `rows/`.
-        minutes: CPU minutes of optimizer steps a row.
-        smoke: whether networks are tiny.
+        out: folder of the results; the records are in its subfolder `rows`.
+        minutes: CPU minutes of optimizer steps for each row.
+        smoke: whether the networks are tiny.
         music: `hash_of_music` of the corpus.
     """
 
@@ -42,11 +43,11 @@ class Study:
     music: str
 
     def path(self, name: str) -> Path:
-        """Where the record of a row lies."""
+        """Returns the path of a row's record."""
         return self.out / "rows" / f"{name}.json"
 
     def conditions(self, name: str) -> dict:
-        """All that decides what a row finds, but for versions and the machine's speed."""
+        """Returns all settings that determine the results of a row, except versions and the speed of the machine."""
         shared: dict = {"music": self.music, "smoke": self.smoke}
         if name == UNPROCESSED:
             return shared
@@ -59,10 +60,10 @@ class Study:
         return {**shared, "pairs": corpus, "minutes": self.minutes, "preset": row.definition(self.smoke)}
 
     def load(self) -> dict[str, dict]:
-        """All records there are, by name, in the order of the tables.
+        """Returns all existing records by name, in the order of the tables.
 
         Raises:
-            UsageError: some were made under other conditions, a line about each difference; or one is damaged.
+            UsageError: a record was made under other conditions (one line for each difference), or is damaged.
         """
         records: dict[str, dict] = {}
         refused: dict[str, list[str]] = {}
@@ -75,31 +76,32 @@ class Study:
         if refused:
             raise UsageError(
                 "\n".join(
-                    "a record is taken only under the settings it was made with; in"
-                    f" {self.out / 'rows'} {', '.join(files)}: {different}; remove to make again, or name another --out"
+                    "records can be used only with the settings they were made with; in"
+                    f" {self.out / 'rows'} {', '.join(files)}: {different}; remove them to make them again, or use"
+                    " another --out"
                     for different, files in refused.items()
                 )
             )
         return records
 
     def save(self, name: str, found: dict) -> None:
-        """Writes the record of a row, whole or not at all."""
+        """Writes the record of a row atomically."""
         self.path(name).parent.mkdir(parents=True, exist_ok=True)
         write_json(self.path(name), {"name": name, "conditions": self.conditions(name), **found})
 
 
 def claim(folder: Path, conditions: dict) -> None:
-    """Takes WORK, or a row's folder in it; or holds what is there to the conditions it began under.
+    """Notes the conditions in WORK or in a row's folder, or compares them with the ones noted there.
 
     Raises:
-        UsageError: it began under others.
+        UsageError: the folder was begun under other conditions.
     """
     noted = folder / "conditions.json"
     if noted.is_file() or (folder / "preset.json").is_file():
         if different := differences(_read(noted) if noted.is_file() else {}, conditions):
             raise UsageError(
-                f"a folder goes on only under the settings it began with; {folder}: {different}; remove it to begin"
-                " again, or name another WORK"
+                f"a folder can be continued only with the settings it was begun with; {folder}: {different}; remove it"
+                " to begin again, or use another WORK"
             )
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,12 +109,12 @@ def claim(folder: Path, conditions: dict) -> None:
 
 
 def is_trained(folder: Path, name: str) -> bool:
-    """Whether a row's folder of WORK holds the exported model."""
+    """Whether a row's folder in WORK contains the exported model."""
     return (folder / "exported" / name / "metadata.json").is_file()
 
 
 def hash_of_music(corpus: Path) -> str:
-    """SHA-256 over names and bytes of all clips."""
+    """Returns the SHA-256 of the names and contents of all clips in `train/` and `dev/`."""
     digest = hashlib.sha256()
     for part in ("train", "dev"):
         for path in sorted((corpus / part).glob("*.flac")):
@@ -123,7 +125,7 @@ def hash_of_music(corpus: Path) -> str:
 
 
 def differences(there, now) -> str:
-    """Where two nested dicts differ, as words; empty where they do not."""
+    """Describes the differences between two nested dicts in one line, which is empty if there are none."""
     found = _differences(there, now, "")
     more = f" and {len(found) - _SHOWN} more" if len(found) > _SHOWN else ""
     return ", ".join(found[:_SHOWN]) + more
@@ -146,14 +148,17 @@ def _read(path: Path) -> dict:
     try:
         content = json.loads(path.read_text("utf-8"))
     except ValueError as error:
-        raise UsageError(f"a record is a JSON object; {path}: {error}; bring it back, or remove it") from error
+        raise UsageError(f"a record must be a JSON object; {path}: {error}; restore or remove the file") from error
     if not isinstance(content, dict):
-        raise UsageError(f"a record is a JSON object; {path} is none; bring it back, or remove it")
+        raise UsageError(f"a record must be a JSON object; {path} is not one; restore or remove the file")
     return content
 
 
 def parse(description: str, names: list[str]) -> tuple[argparse.Namespace, Study]:
-    """The arguments of a process that works on one row: `name`, `manifest`, `folder` (in WORK); and the study."""
+    """Parses the command line of a process for one row; returns its arguments and the study.
+
+    The arguments are `name` (one of `names`), `manifest`, and `folder` (the row's folder in WORK).
+    """
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("name", choices=names)
     parser.add_argument("manifest", type=Path)

@@ -1,11 +1,11 @@
-"""The rows of the study: which network, on which pairs, by which loss and optimizer."""
+"""Defines the rows of the study: the network, the pairs, the loss and the optimizer of each."""
 
 import copy
 import dataclasses
 
 from keras_audiosr.presets import load_preset
 
-# What all rows share; a row that departs says so in its note.
+# Settings that all rows share. If a row has other settings, its note says so.
 BATCH_SIZE = 16
 WINDOW_LENGTH = 2000
 EPOCHS = 10
@@ -13,7 +13,7 @@ VALIDATION_STEPS = 6
 LOSS = [{"name": "l2", "weight": 1.0}]
 OPTIMIZER = {"name": "adam", "learning_rate": 1e-3, "final_learning_rate": 1e-5, "clip_norm": 1.0}
 
-# The released model's loss, in frames that fit a window of 2,000 samples.
+# The loss of a released model, with frames that fit into a window of 2,000 samples.
 SPECTRAL = [
     {
         "name": "multi_resolution_stft",
@@ -37,14 +37,15 @@ class Row:
     """One trained row.
 
     Attributes:
-        name: folder and key.
-        preset: whose architecture and sizes.
-        note: how it departs from the common set-up; empty when it does not.
-        config: changes to the architecture's arguments.
-        loss, optimizer: of `train`.
-        window_length: samples; the network's step must divide it.
+        name: name of the row and of its folder.
+        preset: preset with the architecture and its sizes.
+        note: how the row differs from the shared settings; empty if it does not.
+        config: changes to the arguments of the architecture.
+        loss: loss, as in a preset.
+        optimizer: optimizer, as in a preset.
+        window_length: samples of a training window, a multiple of the network's hop.
         corpus: `"mp3@64k"`, `"half_rate"` or `"quarter_rate"`.
-        exported_length: samples of a window of the exported model; the common length when `None`.
+        exported_length: samples of a window of the exported model; the shared length if `None`.
     """
 
     name: str
@@ -58,7 +59,7 @@ class Row:
     exported_length: int | None = None
 
     def settings(self, steps: int, smoke: bool) -> dict:
-        """The preset that `train` gets, for a number of optimizer steps in all."""
+        """Returns the row's preset for `train`, with this number of optimizer steps in all (rounded up to epochs)."""
         preset = copy.deepcopy(load_preset(self.preset))
         preset["name"] = self.name
         preset["model"]["config"] |= self.config
@@ -68,7 +69,7 @@ class Row:
         preset["data"] |= {"gain": None, "polarity": False, "lossless_share": 0.0, "min_level": -60.0, "visits": 6}
         epochs = 1 if smoke else EPOCHS
         steps_per_epoch = max(1, -(-steps // epochs))
-        # The average of the weights reaches back over two hundredths of the run, however many steps that is.
+        # The moving average of the weights covers two hundredths of the run.
         momentum = 1.0 - 1.0 / max(2.0, 0.02 * steps_per_epoch * epochs)
         preset["training"] |= {
             "epochs": epochs,
@@ -78,15 +79,18 @@ class Row:
             "optimizer": {**self.optimizer, "ema_momentum": momentum},
             "loss": self.loss,
         }
-        # A released recipe may have these; rows differ in what they are named for alone.
+        # Some released presets have these settings. They are removed, so that rows differ only as their notes say.
         preset["training"].pop("adversarial", None)
         preset["data"].pop("undo_encoder_gain", None)
-        # The same length for all that it is long enough for; the U-Net and the transform need a power of two.
+        # One length for all rows whose receptive field it can contain. The U-Net and the transform need a power of two.
         preset["export"] = {"window_length": self.exported_length or (16384 if smoke else 65536)}
         return preset
 
     def definition(self, smoke: bool) -> dict:
-        """The same for every machine: the settings without words, and without what follows from the number of steps."""
+        """Returns the settings without texts and without those that follow from the number of steps.
+
+        They are the same on every machine, while the number of steps depends on its speed.
+        """
         preset = self.settings(1000, smoke)
         del preset["name"], preset["description"]
         del preset["training"]["steps_per_epoch"], preset["training"]["optimizer"]["ema_momentum"]
@@ -94,14 +98,14 @@ class Row:
 
 
 def _shrink(config: dict) -> None:
-    """A network of the same shape that a test can afford."""
+    """Reduces an architecture's arguments in place to a network that is small enough for a test."""
     config["filters"] = 0.02 if "num_levels" in config else 4
     for name in ("num_blocks", "num_units", "num_recursions", "num_layers"):
         if name in config and "dilation_rates" not in config:
             config[name] = min(config[name], 2)
 
 
-# In the order in which they are trained.
+# The rows in the order in which they are trained.
 ROWS = (
     Row("paired_resnet", "paired_resnet_sample_44k", "the seed"),
     Row(
@@ -154,7 +158,7 @@ ROWS = (
         "the seed's tree on bands, with the excitation; spectral loss of the release; windows of 65,536",
         loss=load_preset("paired_resnet_bands_44k")["training"]["loss"],
         window_length=65536,
-        # It sees 42,496 samples on each side.
+        # Its context is 42,496 samples on each side.
         exported_length=262144,
     ),
 )

@@ -1,4 +1,4 @@
-"""The average spectrum of one file: what its lossy side lost, and what each row gives back."""
+"""Computes and draws the average spectrum of one file: lossless, lossy, and restored by each row."""
 
 from pathlib import Path
 
@@ -9,33 +9,35 @@ from keras_audiosr.datasets.decode import decode_pair
 from keras_audiosr.processes.partial_files import atomic_output
 from study_parts.records import KNOWN, UNPROCESSED
 
-# Every instrument at once, and highs to lose.
+# This title has many instruments and strong highs.
 PICTURED = "fd_guit_map16"
 
 FRAME_LENGTH = 2048
 FRAME_STEP = 512
-# Bins that make one point; 256 points in all.
+# Each point is the mean of this many bins, which makes 256 points.
 BINS = 4
+# Lowest power, which is -100 dB.
 FLOOR = 1e-10
+# Columns of panels in the picture.
 COLUMNS = 4
 
 
 def average_spectrum(audio: np.ndarray, sample_rate: int) -> dict:
-    """Mean power of the bins of a point, over all frames and channels.
+    """Computes the mean power spectrum over all frames and channels, with 256 points.
 
     Args:
         audio: array `(time, channels)` in [-1, 1].
         sample_rate: Hz.
 
     Returns:
-        `first` and `step` in Hz: the frequency of point i is `first + i * step`; `level`: dB, to a tenth, where a
-        full-scale sine's own bin is at 0, not below -100.
+        `first` and `step` in Hz: the frequency of point i is `first + i * step`. `level`: list of levels in dB, rounded
+        to a tenth and at least -100; the bin of a full-scale sine has 0 dB.
     """
     window = np.hanning(FRAME_LENGTH + 1)[:-1]
     padded = np.pad(audio, ((0, max(0, FRAME_LENGTH - len(audio))), (0, 0)))
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME_LENGTH, axis=0)[::FRAME_STEP]
     total = np.zeros(FRAME_LENGTH // 2)
-    for frame in frames:  # (channels, time): one at a time, so that memory stays flat
+    for frame in frames:  # (channels, time); one frame at a time needs little memory
         total += np.square(np.abs(np.fft.rfft(frame * window)))[:, :-1].mean(axis=0)
     power = total.reshape(-1, BINS).mean(axis=1) / len(frames) / (FRAME_LENGTH / 4) ** 2
     bin_width = sample_rate / FRAME_LENGTH
@@ -48,16 +50,16 @@ def average_spectrum(audio: np.ndarray, sample_rate: int) -> dict:
 
 
 def pictured_pair(manifest: Path) -> Pair:
-    """The pair that is drawn."""
+    """Returns the pair that is drawn: the one with the title `PICTURED`, or otherwise the first."""
     pairs = read_manifest(manifest, Pair)
     return next((pair for pair in pairs if pair.title == PICTURED), pairs[0])
 
 
 def unprocessed(manifests: dict[str, Path]) -> dict:
-    """What the record of `unprocessed` holds: the spectra of both sides of the drawn pair.
+    """Returns the contents of the record `unprocessed`: the spectra of both sides of the drawn pair in each corpus.
 
     Args:
-        manifests: corpus name -> manifest.
+        manifests: corpus name -> path of the manifest.
     """
     sides = {}
     for corpus, manifest in manifests.items():
@@ -68,7 +70,7 @@ def unprocessed(manifests: dict[str, Path]) -> dict:
 
 
 def draw_spectra(records: dict[str, dict], path: Path) -> None:
-    """A panel a row, between what it received and what it should give."""
+    """Draws one panel for each row, with the spectra of the restored, the lossy and the lossless file."""
     from matplotlib.figure import Figure
 
     sides = records[UNPROCESSED]["spectra"]

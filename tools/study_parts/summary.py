@@ -1,4 +1,4 @@
-"""The study's tables and curves, made of the records alone."""
+"""Makes the study's tables and curves from the records alone."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ CORPORA = {
     "half_rate": "Half the sample rate",
     "quarter_rate": "A quarter of the sample rate",
 }
-# What the last fifth of a run may still win in validation for its curves to count as flat.
+# A curve counts as flat if validation improves by at most this much during the last fifth of a run.
 FLAT = {"val_snr": 0.1, "val_lsd": 0.02}
 
 
@@ -31,7 +31,7 @@ def _mean(files: list[dict], signal: str, metric: str) -> float | None:
 
 
 def collect(records: dict[str, dict]) -> list[dict]:
-    """One dict a measured row: what it is, metrics beside the unprocessed ones, what training and running it cost."""
+    """Returns one dict for each measured row, with its mean measures, the unprocessed ones, and its costs."""
     rows = []
     for name, (corpus, note) in KNOWN.items():
         if name not in records:
@@ -61,7 +61,7 @@ def _training(facts: dict) -> dict:
 
 
 def _is_flat(history: list[dict]) -> bool | None:
-    """Whether neither curve that is drawn still rose or fell; `None` for a run too short to say."""
+    """Whether both drawn curves are flat at the end; `None` if the run is too short to decide."""
     last = len(history) // 5
     if not last:
         return None
@@ -75,7 +75,7 @@ def _number(value, digits: int) -> str:
 
 
 def to_markdown(rows: list[dict]) -> str:
-    """A table a corpus, unprocessed first."""
+    """Returns one table for each corpus, with the unprocessed files in the first row."""
     lines = []
     heads = [
         "",
@@ -113,7 +113,7 @@ def to_markdown(rows: list[dict]) -> str:
 
 
 def _processors(rows: list[dict]) -> list[str]:
-    """A line a processor: of what the speeds of which rows are, since only speeds of one compare."""
+    """Returns one line for each processor with the rows measured on it, because speeds of different ones differ."""
     names: dict[str, list[str]] = {}
     for row in rows:
         if "processor" in row:
@@ -122,7 +122,7 @@ def _processors(rows: list[dict]) -> list[str]:
 
 
 def draw_curves(rows: list[dict], path: Path) -> None:
-    """Validation SNR and LSD over each run, a line of panels a corpus: what a lower rate lost is no MP3's loss."""
+    """Draws validation SNR and LSD over each run, with two panels for each corpus."""
     from matplotlib.figure import Figure
 
     trained = [row for row in rows if "curve" in row]

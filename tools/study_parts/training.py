@@ -1,8 +1,9 @@
-"""Trains and exports one row of the study, in a process of its own on one core.
+"""Trains and exports one row of the study in its own process, which tools/study.py starts on one core.
 
     python -m study_parts.training ROW MANIFEST FOLDER OUT MINUTES MUSIC [--smoke]
 
-FOLDER receives preset.json, run/ (resumable), cpu.json and the exported model; the rest is as in records.py.
+FOLDER receives preset.json, run/ (which can be resumed), cpu.json, calibration.json and the exported model. `Study` in
+records.py describes OUT, MINUTES, MUSIC and --smoke.
 """
 
 import json
@@ -16,15 +17,21 @@ from keras_audiosr.processes.partial_files import write_json
 from study_parts.records import claim, is_trained, parse
 from study_parts.rows import ROWS
 
-# CPU seconds of steps that are timed before the first, and steps that are not: the first ones trace and warm up.
+# CPU seconds of the steps that are timed before training, and number of steps before them that are not timed, because
+# the first steps trace the graph and fill caches.
 TIMED_SECONDS = 40.0
 WARM_UP_STEPS = 8
 
 
 def seconds_per_step(settings: dict, manifest: Path) -> float:
-    """CPU seconds of one optimizer step, of `train`'s own kind, on the stream that `train` will read.
+    """Measures the CPU seconds of one optimizer step, with the trainer and the stream that `train` will use.
 
-    The quickest quarter of many: a machine that was slow for these steps alone must not cut the row's training short.
+    The result is the lower quartile of many steps. A machine that is slow only now would otherwise make the training
+    too short.
+
+    Args:
+        settings: the row's preset.
+        manifest: manifest of the training pairs.
     """
     import keras
     import numpy as np
@@ -52,7 +59,7 @@ def seconds_per_step(settings: dict, manifest: Path) -> float:
 
 
 class CPUClock(threading.Thread):
-    """Keeps the CPU seconds spent on a row in a file, over as many processes as it takes."""
+    """Thread that adds up the CPU seconds spent on a row in a file, across all processes that train the row."""
 
     def __init__(self, path: Path):
         super().__init__(daemon=True)
@@ -61,6 +68,7 @@ class CPUClock(threading.Thread):
         self.started = time.process_time()
 
     def save(self) -> None:
+        """Writes the CPU seconds so far."""
         write_json(self.path, {"cpu_seconds": self.before + time.process_time() - self.started})
 
     def run(self) -> None:

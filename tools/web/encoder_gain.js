@@ -1,14 +1,16 @@
-// The gain that LAME gave an MP3's music, by the tag in its first frame: what keras_audiosr/files/encoder_gain.py reads.
+// Reads the gain that LAME applied to the music, from the tag in an MP3's first frame. It follows the same rules as
+// keras_audiosr/files/encoder_gain.py.
 "use strict";
 
-const LAYER_3 = { // kbit/s by index; MPEG-1, and what came after it
+const LAYER_3 = { // bitrates in kbit/s by index: 1 is MPEG-1, 2 is MPEG-2 and MPEG-2.5
   1: [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0],
   2: [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0],
 };
 const MPEG_RATES = [44100, 48000, 32000];
-const SCALES = [[240, 1], [208, 0.98], [176, 0.97], [0, 0.95]]; // kbit/s from which on each holds
+const SCALES = [[240, 1], [208, 0.98], [176, 0.97], [0, 0.95]]; // lowest bitrate in kbit/s for each gain
 const MOST_TAGS = 8;
 
+// Returns the number of bytes of an ID3v2 tag at this position, or 0 if there is none.
 function tagLength(bytes, at) {
   const name = String.fromCharCode(...bytes.subarray(at, at + 3));
   const size = bytes.subarray(at + 6, at + 10);
@@ -18,7 +20,8 @@ function tagLength(bytes, at) {
   return 0;
 }
 
-// Of a frame of MPEG audio, Layer III: bytes, kbit/s, and where a tag would begin; null where none is.
+// Reads the header of an MPEG Layer III frame. Returns the length of the frame in bytes, its bitrate in kbit/s and the
+// position of a possible Xing or Info tag, or null if no frame begins here.
 function layer3Frame(bytes, at) {
   const [sync, kind, rates, mode] = bytes.subarray(at, at + 4);
   if (sync !== 0xff || (kind & 0xe6) !== 0xe2 || (kind & 0x18) === 0x08 || mode === undefined) return null;
@@ -32,7 +35,8 @@ function layer3Frame(bytes, at) {
   return { length, bitrate, tag: at + 4 + side };
 }
 
-// bytes: Uint8Array of a music file of any kind. 1 where nothing is known.
+// bytes: Uint8Array with the first bytes of a music file of any format. Returns a factor from 0.95 to 1, which is 1 if
+// the file does not state the gain.
 function encoderGain(bytes) {
   let at = 0;
   for (let count = 0, length; count < MOST_TAGS && (length = tagLength(bytes, at)); count++) at += length;

@@ -1,8 +1,8 @@
-// Encodes FLAC with libFLAC, away from the page. A classic worker: libflacjs is a script.
+// A worker that encodes FLAC with libFLAC. It is a classic worker, because libflacjs is a classic script.
 "use strict";
 
-const BLOCK = 1 << 16; // samples that are handed over at once
-const LEVEL = 5; // compression, as `flac` has it when nobody asks for another
+const BLOCK = 1 << 16; // number of samples that are passed to the encoder at a time
+const LEVEL = 5; // compression level, which is the default of `flac`
 
 let Flac;
 
@@ -14,14 +14,15 @@ function load({ base }) {
   return new Promise((resolve) => (Flac.isReady() ? resolve({}) : Flac.on("ready", () => resolve({}))));
 }
 
-// channels: Float32Arrays of one length. Returns the frames of 24-bit FLAC, and what STREAMINFO says of them.
+// channels: Float32Arrays of equal length. Returns the frames of a 24-bit FLAC file, its STREAMINFO, and the number of
+// samples that were clamped.
 function encode({ channels, sampleRate }) {
   const { length } = channels[0];
   const encoder = Flac.create_libflac_encoder(sampleRate, channels.length, 24, LEVEL, length, false);
   if (!encoder) throw new Error(`FLAC has at most 8 channels; this music has ${channels.length}; download WAV.`);
   const frames = [];
   let streamInfo, clipped = 0;
-  // What comes before the first frame is left to the page, which writes STREAMINFO and the tags itself.
+  // Metadata (0 samples) is ignored here, because the page writes STREAMINFO and the tags itself.
   const write = (bytes, count, samples) => samples && frames.push(bytes.slice(0, count));
   let good = Flac.init_encoder_stream(encoder, write, (info) => (streamInfo = info)) === 0;
   for (let at = 0; good && at < length; at += BLOCK) {

@@ -1,7 +1,7 @@
-// Left and right as mid and side. The model restores these instead: keras_audiosr/sound/mid_side.py explains why.
+// Converts left and right to mid and side, which the model restores. keras_audiosr/sound/mid_side.py explains why.
 "use strict";
 
-// Places of left and right channels, by number of channels.
+// Indices of left and right channels, by number of channels.
 const PAIRS = {
   2: [[0, 1]],
   3: [[0, 1]],
@@ -12,7 +12,7 @@ const PAIRS = {
   8: [[0, 1], [4, 5], [6, 7]],
 };
 
-// In place, (left, right) -> (left + right, left - right) times scale; rounded once, as float32 is in Python.
+// Replaces (left, right) by (left + right, left - right) times scale. Sums are rounded to float32, as in Python.
 function sumsAndDifferences(channels, scale) {
   for (const [first, second] of PAIRS[channels.length] || []) {
     const left = channels[first], right = channels[second];

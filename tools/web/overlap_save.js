@@ -1,7 +1,8 @@
-// A model of fixed windows run over music of any length, without seams: keras_audiosr/sound/framing.py explains how.
+// Runs a model with fixed windows over music of any length, without seams. keras_audiosr/sound/framing.py explains how.
 "use strict";
 
-// input: Float32Array, one channel; predict(window) gives as many samples as it takes; progressed() after each window.
+// input: Float32Array of one channel; predict(window): function that returns as many samples as it receives;
+// progressed(): function that is called after each window.
 async function overlapSave(input, predict, windowLength, context, progressed) {
   const output = new Float32Array(input.length);
   const step = windowLength - 2 * context;
@@ -13,7 +14,7 @@ async function overlapSave(input, predict, windowLength, context, progressed) {
     window.set(input.subarray(from, first + windowLength), from - first);
     if (window.some((sample) => sample !== 0)) {
       const centre = (await predict(window)).subarray(context, context + Math.min(step, input.length - start));
-      if (!centre.every(Number.isFinite)) throw new Error("The model returned samples that are no numbers.");
+      if (!centre.every(Number.isFinite)) throw new Error("The model returned samples that are not finite.");
       output.set(centre, start);
     }
     progressed();
@@ -22,7 +23,8 @@ async function overlapSave(input, predict, windowLength, context, progressed) {
   return output;
 }
 
-// Where exact zeros lie over a sample's whole context: [from, to] each; before and after the music all is zero.
+// Returns ranges [from, to) of samples whose whole context consists of exact zeros. Before and after the music all
+// samples count as zeros.
 function silentRanges(input, context) {
   const { length } = input;
   const ranges = [];
@@ -36,7 +38,7 @@ function silentRanges(input, context) {
   return ranges.filter(([from, to]) => from < to);
 }
 
-// What comes out there is exact zero.
+// Sets the output to exact zeros in these ranges.
 function keepSilence(output, ranges) {
   for (const [from, to] of ranges) output.fill(0, from, to);
 }

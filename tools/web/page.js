@@ -1,8 +1,8 @@
-// Ties the page together: a file comes in, is decoded, restored, shown, played and saved.
+// Connects the parts of the page: it decodes, restores, shows, plays and saves a file.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const HEAD_BYTES = 1 << 24; // tags with pictures, and the first frames
+const HEAD_BYTES = 1 << 24; // enough for tags with pictures and the first frames
 const buttons = [...$("signals").children];
 let restorer, encoder, player, pictures, restored; // restored: {name, channels, sampleRate, tags}
 let busy = false;
@@ -29,7 +29,7 @@ function ready() {
   document.body.dataset.ready = "yes";
 }
 
-// One file at a time; what is shown stays until the next is whole.
+// Restores one file at a time. The previous result stays on the page until the next one is complete.
 async function take(file) {
   if (busy || !file || !restorer) return;
   busy = true;
@@ -45,7 +45,7 @@ async function take(file) {
     const lossy = await decodeFile(file, restorer.sampleRate);
     const gain = encoderGain(new Uint8Array(await file.slice(0, HEAD_BYTES).arrayBuffer()));
     $("stop").hidden = false;
-    stage("The model gets ready");
+    stage("Preparing the model");
     await restorer.ready;
     const began = performance.now();
     stage("Restoring: 0 %", 0);
@@ -76,7 +76,7 @@ function show(name, lossy, channels, seconds, tags) {
   restored = { name: name.replace(/\.[^.]*$/, ""), channels, sampleRate, tags };
   const after = new AudioBuffer({ length: lossy.length, numberOfChannels: channels.length, sampleRate });
   channels.forEach((channel, index) => after.copyToChannel(channel, index));
-  // Equally loud, downwards only: the louder of two always seems the better one.
+  // The louder version is lowered to the level of the other, because louder music always seems better.
   const ratio = Math.sqrt(power(channelsOf(lossy)) / power(channels)) || 1;
   const gains = [Math.min(1, 1 / ratio), Math.min(1, ratio)];
   const heard = player ? player.current : 1;
@@ -88,8 +88,8 @@ function show(name, lossy, channels, seconds, tags) {
   $("result-title").textContent = name;
   $("facts").textContent =
     `${clock(lossy.duration)}, ${["mono", "stereo"][channels.length - 1] || `${channels.length} channels`}, ${sampleRate / 1000} kHz;` +
-    ` restored in ${seconds.toFixed(1)} s, ${Math.round(lossy.duration / seconds)} times as fast as it plays.` +
-    (quieter >= 0.05 ? ` ${ratio < 1 ? "After" : "Before"} is played ${quieter.toFixed(1)} dB lower, so that both are equally loud.` : "");
+    ` restored in ${seconds.toFixed(1)} s (${Math.round(lossy.duration / seconds)} times real time).` +
+    (quieter >= 0.05 ? ` “${ratio < 1 ? "After" : "Before"}” is played ${quieter.toFixed(1)} dB lower, so that both are equally loud.` : "");
   const kept = ["TITLE", "ARTIST", "ALBUM"].filter((wanted) => tags.comments.some(([tag]) => tag === wanted)).map((tag) => tag.toLowerCase());
   if (tags.pictures.length) kept.push("cover");
   $("tags").textContent = kept.length
@@ -135,14 +135,14 @@ async function toggle() {
   requestAnimationFrame(frame);
 }
 
-// Each download has a name of its own, so that none takes the place of another.
+// The downloads have different names, so that none replaces another.
 const DOWNLOADS = {
   "save-flac": { suffix: "flac", make: ({ channels, sampleRate, tags }) => encoder.encode(channels, sampleRate, marked(tags)) },
   "save-24": { suffix: "wav", make: ({ channels, sampleRate }) => wavFile(channels, sampleRate, "pcm24") },
   "save-float": { suffix: "float.wav", make: ({ channels, sampleRate }) => wavFile(channels, sampleRate, "float") },
 };
 
-// The tags, and one that tells what the file is, as `restore` writes it.
+// Adds a tag that says how the file was restored, as `restore` writes it.
 function marked({ comments, pictures }) {
   const { name, version } = restorer.metadata;
   return { comments: [...comments, ["RESTORED_BY", `keras_audiosr ${version} with ${name}, in a browser`]], pictures };
@@ -157,7 +157,7 @@ async function save(id) {
     const link = Object.assign(document.createElement("a"), { href: URL.createObjectURL(blob), download: `${name}.restored.${suffix}` });
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 60_000); // the browser may still be reading
-    fail(clipped ? `${clipped} samples above full scale were clamped; the file of floating point keeps them.` : "");
+    fail(clipped ? `${clipped} samples above full scale were clamped; the 32-bit float file keeps them.` : "");
   } catch (error) {
     fail(error.message);
   } finally {
@@ -169,7 +169,7 @@ const keys = { " ": toggle, 1: () => listen(0), 2: () => listen(1), s: () => lis
 
 function onKey(event) {
   if (!player || event.ctrlKey || event.metaKey || event.altKey || !Object.hasOwn(keys, event.key)) return;
-  if (event.key === " " && event.target.closest("button, input[type=file]")) return; // its own press
+  if (event.key === " " && event.target.closest("button, input[type=file]")) return; // it presses the button
   event.preventDefault();
   keys[event.key]();
 }
@@ -178,7 +178,7 @@ async function main() {
   $("file").addEventListener("change", () => take($("file").files[0]));
   for (const type of ["dragover", "dragleave", "drop"])
     document.addEventListener(type, (event) => {
-      event.preventDefault(); // or the browser would leave the page for the file
+      event.preventDefault(); // otherwise the browser would open the file in place of this page
       $("drop").classList.toggle("over", type === "dragover" && !busy);
       if (type === "drop") take(event.dataTransfer.files[0]);
     });
@@ -189,12 +189,12 @@ async function main() {
   $("volume").addEventListener("input", () => player?.setVolume($("volume").value ** 2));
   for (const id of Object.keys(DOWNLOADS)) $(id).addEventListener("click", () => save(id));
   document.addEventListener("keydown", onKey);
-  // A button clicked with a pointer gives the focus back, so that the space bar goes on meaning "play".
+  // A button loses the focus after a click with a pointer, so that the space bar still plays and pauses.
   document.addEventListener("click", (event) => event.detail && event.target.closest("button")?.blur());
   const redraw = () => player && pictures.draw();
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
   new ResizeObserver(redraw).observe($("result"));
-  restorer = await Restorer.load((share) => ($("drop-title").textContent = `The model is on its way: ${Math.round(100 * share)} %`));
+  restorer = await Restorer.load((share) => ($("drop-title").textContent = `Loading the model: ${Math.round(100 * share)} %`));
   const { name, version } = restorer.metadata;
   $("model").textContent = `Model ${name}, keras_audiosr ${version}, on LiteRT.js.`;
   await restorer.ready;
@@ -204,6 +204,6 @@ async function main() {
 }
 
 main().catch((error) => {
-  $("drop-title").textContent = "There is no model to restore with";
+  $("drop-title").textContent = "The model could not be loaded";
   fail(error.message);
 });

@@ -1,9 +1,10 @@
-// Samples of floating point as integers of 24 bits, clamped to full scale.
+// Converts floating-point samples to 24-bit integers, and clamps them to full scale.
 "use strict";
 
 const FULL_SCALE = 2 ** 23;
 
-// samples: Float32Array. Returns {values, clipped}: an Int32Array, and the number of samples that were clamped.
+// samples: Float32Array with full scale at [-1, 1). Returns {values, clipped}: an Int32Array, and the number of samples
+// that were clamped.
 function toPcm24(samples) {
   let clipped = 0;
   const values = Int32Array.from(samples, (sample) => {

@@ -1,13 +1,13 @@
-// The model, and the workers that run it: two where there are cores, for mid and side.
+// Loads the model and runs it in workers. If there are two cores, there are two workers, one for mid and one for side.
 "use strict";
 
 async function fetched(url) {
   const response = await fetch(url).catch(() => null);
-  if (!response?.ok) throw new Error(`The page's own file ${url} cannot be loaded; build the page again, and open it from a web server.`);
+  if (!response?.ok) throw new Error(`The page's own file ${url} cannot be loaded; build the page again, and open it through a web server.`);
   return response;
 }
 
-// The bytes of a file of the page; arrived(share of all) as they come.
+// Fetches a file of the page. arrived(share) is called with the share of its bytes that have arrived, 0 to 1.
 async function fetchBytes(url, size, arrived) {
   const bytes = new Uint8Array(size);
   const reader = (await fetched(url)).body.getReader();
@@ -17,15 +17,15 @@ async function fetchBytes(url, size, arrived) {
     at += part.value.length;
     arrived(at / size);
   }
-  if (at !== size) throw new Error(`${url} must have ${size} bytes; ${at} came; build the page again.`);
+  if (at !== size) throw new Error(`${url} must have ${size} bytes; received ${at}; build the page again.`);
   return bytes;
 }
 
-// A worker that answers questions: one with the model in it, or the one that encodes FLAC.
+// A worker that answers requests. It runs the model or encodes FLAC.
 class Hand {
-  // script: name of its file; question: what it is told at first; an ArrayBuffer `model` in it is given away.
+  // script: file name of the worker; question: properties of its first request. An ArrayBuffer `model` is transferred.
   constructor(script, question = {}) {
-    // From a blob:, so that the policy in the page's head holds in the worker as well.
+    // The worker is made from a blob: URL, so that the policy in the head of the page applies to it as well.
     const source = `importScripts(${JSON.stringify(new URL(script, location).href)});`;
     const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
     this.worker = new Worker(url);
@@ -34,11 +34,12 @@ class Hand {
     this.ready.then(() => URL.revokeObjectURL(url), () => {}); // restore() awaits `ready` and reports a failure
   }
 
-  // One question at a time. progressed(share of the work).
+  // Sends a request and returns its answer. There may be only one request at a time. Float32Arrays in `channels` are
+  // transferred. progressed(share) is called with the share of the work that is done, 0 to 1.
   ask(question, progressed = () => {}) {
     return new Promise((resolve, reject) => {
       this.reject = reject;
-      this.worker.onerror = () => reject(new Error("This browser cannot do this: a worker does not start."));
+      this.worker.onerror = () => reject(new Error("This browser could not start a worker."));
       this.worker.onmessage = ({ data }) => {
         if (data.type === "progress") progressed(data.done);
         else if (data.type === "answer") resolve(data);
@@ -49,7 +50,7 @@ class Hand {
     });
   }
 
-  // A worker in the midst of a window hears nothing: it is ended.
+  // Stops the worker. It must be terminated, because it receives no messages while it computes a window.
   end() {
     this.worker.terminate();
     this.reject(new DOMException("stopped", "AbortError"));
@@ -57,7 +58,7 @@ class Hand {
 }
 
 class Restorer {
-  // Fetches the model; arrived(share of its bytes).
+  // Fetches the model. arrived(share) is called as for `fetchBytes`.
   static async load(arrived) {
     const metadata = await (await fetched("model/metadata.json")).json();
     const model = await fetchBytes("model/model.tflite", metadata.files["model.tflite"].bytes, arrived);
@@ -73,23 +74,23 @@ class Restorer {
     return Promise.all(this.hands.map((hand) => hand.ready));
   }
 
-  // All at once and before any song: a song makes the page ask for nothing.
+  // Starts all workers before the first song, so that a song causes no requests.
   hire() {
     const { window_length: windowLength, context } = this.metadata;
     const count = Math.min(2, navigator.hardwareConcurrency || 1);
     this.hands = Array.from({ length: count }, () => new Hand("worker.js", { model: this.model.slice().buffer, windowLength, context }));
   }
 
-  // channels: Float32Arrays, which are given away; gain: what their encoder gave them; progressed(share of the work).
-  // Returns as many of the same length.
+  // channels: Float32Arrays, which are changed and transferred; gain: the encoder's gain; progressed(share): called
+  // with the share of the work that is done, 0 to 1. Returns the restored channels, of the same number and length.
   async restore(channels, gain, progressed) {
     await this.ready;
     if (this.metadata.undo_encoder_gain && gain !== 1) {
-      // Bit-exact with Python: the model fills in silent highs, so a different rounding there would change the result.
+      // This product is bit-exact with Python. The model amplifies rounding differences in silent highs.
       const factor = Math.fround(1 / gain);
       for (const channel of channels) channel.forEach((sample, index) => (channel[index] = sample * factor));
     }
-    // Of what goes in only this is needed later: a silent channel stays silent, whatever mid and side are there.
+    // Where an input channel is silent, the output channel is silent too, whatever its mid and side are.
     const silence = channels.map((channel) => silentRanges(channel, this.metadata.context));
     toMidSide(channels);
     const { hands } = this;
@@ -112,7 +113,7 @@ class Restorer {
     return restored;
   }
 
-  // What restores at the moment fails with an AbortError; the next song finds other workers.
+  // Stops the restoration, which fails with an AbortError, and starts new workers for the next song.
   stop() {
     const { hands } = this;
     this.hire();

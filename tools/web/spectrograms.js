@@ -1,8 +1,8 @@
-// Before and after as spectrograms of one scale; a click in them goes there.
+// Draws spectrograms of the music before and after, with a common scale. A click in one seeks to this position.
 "use strict";
 
 class Spectrograms {
-  // panels: a figure for each of the player's buffers; sought() after a click.
+  // panels: a figure for each of the player's buffers; sought(): function that is called after a click.
   constructor(panels, player, sought) {
     Object.assign(this, { panels, player, job: 0, levels: [] });
     this.overlays = panels.map((panel) => panel.querySelector(".overlay"));
@@ -14,7 +14,7 @@ class Spectrograms {
       };
   }
 
-  // A later call overtakes an earlier one.
+  // A later call cancels an earlier one.
   async draw() {
     const job = ++this.job;
     const { player, panels } = this;
@@ -37,7 +37,7 @@ class Spectrograms {
     const scale = document.getElementById("level-scale");
     const bar = document.createElement("i");
     bar.style.background = `linear-gradient(90deg, ${MAGMA.map((colour) => "#" + colour).join()})`;
-    // A number that stays on one line, with a sign of its own.
+    // The class keeps the number on one line. Its sign is a true minus.
     const number = document.createElement("span");
     number.className = "number";
     number.textContent = `−${-range[0]}`;

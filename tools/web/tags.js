@@ -1,8 +1,8 @@
-// The tags of a music file as Vorbis comments and FLAC pictures, read by music-metadata.
+// Reads the tags of a music file with music-metadata, as Vorbis comments and FLAC pictures.
 "use strict";
 
-// Its name of a tag -> ours: Picard's mapping, as keras_audiosr/files/tag_names.py has it. What was measured on the lossy
-// samples (ReplayGain) does not hold for others and is not among them.
+// The Vorbis comment for each tag of music-metadata, after Picard's mapping, as in keras_audiosr/files/tag_names.py.
+// Tags that were measured on the lossy samples (ReplayGain) would be wrong for the restored ones, so they are left out.
 const COMMENTS = {
   title: "TITLE", artists: "ARTIST", album: "ALBUM", albumartist: "ALBUMARTIST", date: "DATE", originaldate: "ORIGINALDATE",
   genre: "GENRE", composer: "COMPOSER", conductor: "CONDUCTOR", lyricist: "LYRICIST", comment: "COMMENT", lyrics: "LYRICS",
@@ -14,19 +14,20 @@ const COMMENTS = {
 };
 const NUMBERS = { track: ["TRACKNUMBER", "TRACKTOTAL"], disk: ["DISCNUMBER", "DISCTOTAL"] };
 
-// ID3v2's picture types as music-metadata names them, by number; FLAC has the same.
+// Picture types of ID3v2 by number, with the names that music-metadata gives them. FLAC has the same numbers.
 const PICTURE_TYPES = [
   "Other", "32x32 pixels 'file icon' (PNG only)", "Other file icon", "Cover (front)", "Cover (back)", "Leaflet page",
   "Media (e.g. label side of CD)", "Lead artist/lead performer/soloist", "Artist/performer", "Conductor", "Band/Orchestra",
   "Composer", "Lyricist/text writer", "Recording Location", "During recording", "During performance",
   "Movie/video screen capture", "A bright coloured fish", "Illustration", "Band/artist logotype", "Publisher/Studio logotype",
 ];
-const FRONT = 3; // of a picture that does not say its type
+const FRONT = 3; // the type of a picture whose type is unknown
 
-// A value as text: comments and lyrics are objects that hold one, and a set flag is 1.
+// Converts a value to text. Comments and lyrics are objects with a text, and a flag that is set becomes "1".
 const textOf = (value) => (value === true ? "1" : String(value?.text ?? value ?? ""));
 
-// Returns {comments: [name, value] each, pictures}; both are empty for a file without tags that can be read.
+// Returns {comments, pictures}, where comments is an array of [name, value]. Both are empty if the file has no tags
+// that can be read.
 async function readTags(file) {
   let common;
   try {

@@ -1,14 +1,15 @@
-// WAV files: 24-bit PCM, clamped to full scale, or 32-bit float as it is.
+// Writes WAV files with 24-bit PCM, which is clamped to full scale, or with unchanged 32-bit float samples.
 "use strict";
 
 const FORMATS = { pcm24: { tag: 1, bytes: 3 }, float: { tag: 3, bytes: 4 } };
 
-// channels: Float32Arrays of one length. Returns {blob, clipped}, the second the number of samples that were clamped.
+// channels: Float32Arrays of equal length; format: "pcm24" or "float". Returns {blob, clipped}, where clipped is the
+// number of samples that were clamped.
 function wavFile(channels, sampleRate, format) {
   const { tag, bytes } = FORMATS[format];
   const frame = bytes * channels.length;
   const size = frame * channels[0].length;
-  // A float file says how many samples it has: the specification asks for it where the format is not PCM.
+  // The specification requires a fact chunk with the number of samples if the format is not PCM.
   const fact = tag === 1 ? 0 : 12;
   const head = new DataView(new ArrayBuffer(44 + fact));
   let at = 0;

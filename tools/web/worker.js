@@ -1,13 +1,13 @@
-// Runs the model, away from the page. A classic worker: LiteRT.js loads its WebAssembly with importScripts.
+// A worker that runs the model. It is a classic worker, because LiteRT.js loads its WebAssembly with importScripts.
 "use strict";
 
 let predict, shape;
 
-// base: URL of the page's folder; model: ArrayBuffer; shape: {windowLength, context}.
+// base: URL of the page's folder; model: ArrayBuffer with the TFLite file; lengths: {windowLength, context} in samples.
 async function load({ base, model, ...lengths }) {
   importScripts(new URL("overlap_save.js", base));
   const { loadLiteRt, loadAndCompile, Tensor } = await import(new URL("litert/core.js", base));
-  // Its WebAssembly is looked for beside the script that began the worker, and that one has no place.
+  // Emscripten looks for the WebAssembly beside the script of the worker, but a blob: URL has no folder.
   self.Module = { locateFile: (name) => new URL(`litert/${name}`, base).href };
   await loadLiteRt(new URL("litert/", base).href);
   const network = await loadAndCompile(new Uint8Array(model), { accelerator: "wasm" });
@@ -15,7 +15,7 @@ async function load({ base, model, ...lengths }) {
   predict = async (window) => {
     const lossy = new Tensor(window, [1, window.length, 1]);
     const [restored] = await network.run([lossy]);
-    const samples = restored.toTypedArray().slice(); // the tensor's memory is given back
+    const samples = restored.toTypedArray().slice(); // copied, because the tensor's memory is freed
     lossy.delete();
     restored.delete();
     return samples;
@@ -23,7 +23,7 @@ async function load({ base, model, ...lengths }) {
   return {};
 }
 
-// channels: Float32Arrays of mid, of side, or of a channel without a twin; each is restored by itself.
+// channels: Float32Arrays of mid, side or single channels. Each is restored independently.
 async function restore({ channels }) {
   const { windowLength, context } = shape;
   const total = channels.length * Math.ceil(channels[0].length / (windowLength - 2 * context));

@@ -1,8 +1,8 @@
 #!/bin/bash
-# Ends with 0 once a version of the model is AVAILABLE, which includes its warm-up. Bash and grep alone: the server's
-# image has no curl.
+# Exits with 0 if a version of the model is AVAILABLE, which means that it is loaded and warmed up. The script uses only
+# Bash and common tools, because the image of the server has no curl.
 #
-#   ready.sh [PORT]   the REST port, 8501 by default
+#   ready.sh [PORT]   PORT is the REST port (default: 8501)
 set -eu
 exec 3<>"/dev/tcp/127.0.0.1/${1:-8501}"
 printf 'GET /v1/models/@@{model} HTTP/1.0\r\n\r\n' >&3
