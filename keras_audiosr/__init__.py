@@ -1,10 +1,10 @@
-"""keras_audiosr: music restoration with TensorFlow and Keras.
+"""keras_audiosr restores lossy music with TensorFlow and Keras.
 
-A shelf of lossless albums becomes tracks (`rip`), tracks become lossy twins
-aligned to the sample (`encode`), pairs become windows (`datasets`, `window`), a
-residual network learns the way back (`train`), is measured against the untouched
-file (`evaluate`), becomes a SavedModel and a TFLite file (`export`), and gives a
-lossy file its sound back (`restore`), to be heard beside what it was (`report`).
+`rip` turns lossless albums into tracks. `encode` makes lossy copies of the tracks, aligned to the sample. `datasets`
+and `window` cut these pairs into windows. `train` trains a residual network that predicts the lossless windows from
+the lossy ones, and `evaluate` compares its output with the lossless files. `export` converts the network to a
+SavedModel and a TFLite file. `restore` applies it to lossy files, and `report` makes a page on which the result can be
+compared with the original by ear.
 
 Names are imported on first use, so `import keras_audiosr` needs no TensorFlow.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from .environment import choose_keras_backend
 from .version import __version__ as __version__
 
-if TYPE_CHECKING:  # what editors and type checkers see; a test holds it equal to _PUBLIC
+if TYPE_CHECKING:  # for editors and type checkers; a test compares these names with _PUBLIC
     from .datasets import build_dataset as build_dataset
     from .models import build_model as build_model
     from .presets import list_presets as list_presets

@@ -1,4 +1,4 @@
-"""`python -m keras_audiosr`."""
+"""Runs the command line as `python -m keras_audiosr`."""
 
 import sys
 

@@ -1,7 +1,7 @@
-"""`keras-audiosr VERB ...`: one subcommand for each stage, in working order.
+"""The command line `keras-audiosr VERB ...`, which has one subcommand for each stage, in working order.
 
-Only the module of the verb that was asked for is imported, so that `--help` answers at once and no verb waits for
-another's imports.
+Only the module of the given verb is imported. `--help` therefore responds at once, and no verb waits for the imports
+of another.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
     """Builds the parser, with the names of all verbs and the arguments of one of them.
 
     Args:
-        verb: the verb whose module is imported for its arguments; no module is imported when `None`.
+        verb: the verb whose module is imported for its arguments. With `None` no module is imported.
     """
     parser = argparse.ArgumentParser(prog=PROGRAM, description="Restores music that lossy compression has damaged.")
     parser.add_argument("--version", action="store_true", help="show the version and exit")
@@ -55,7 +55,7 @@ def build_parser(verb: str | None = None) -> argparse.ArgumentParser:
 
 @contextlib.contextmanager
 def _warnings_in_one_line() -> Iterator[None]:
-    """Prints this package's warnings as one line each, like its errors. Other warnings stay as they are."""
+    """Prints each warning of this package on one line, like its errors. Other warnings are printed as usual."""
     show = warnings.showwarning
 
     def shown(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
@@ -78,8 +78,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; `sys.argv[1:]` when `None`.
 
     Returns:
-        The exit code: 0 for success, 1 if something failed, 2 for wrong usage, 3 if the output exists, 129 if the
-        terminal was closed, 130 after Ctrl-C.
+        The exit code: 0 for success, 1 if something failed, 2 for wrong usage, 3 if the output exists, 130 after
+        Ctrl-C, 141 if the program that reads the output ended. SIGTERM ends the process with 143, and a closed
+        terminal (SIGHUP) with 129.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     quieten_tensorflow()
@@ -103,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.print_help(sys.stderr)
             return 2
         # A signal becomes an exception, so that `finally` blocks run and no partial file is left.
-        for name in ("SIGTERM", "SIGHUP"):  # the second, when a terminal closes, is unknown on Windows
+        for name in ("SIGTERM", "SIGHUP"):  # SIGHUP means that the terminal was closed; Windows does not have it
             number = getattr(signal, name, None)
             # A signal that nohup ignores stays ignored.
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
@@ -131,11 +132,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"{PROGRAM}: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The program that read our output has ended. Python would report it again when it flushes at exit.
+        # The program that read the output has ended. Python would report this again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + getattr(signal, "SIGPIPE", 13)  # Windows does not know it
+        return 128 + getattr(signal, "SIGPIPE", 13)  # Windows has no SIGPIPE
     except OSError as error:
-        # An error of a disk or path that no stage expects. The operating system's message names the path.
+        # An error of a disk or a path that no stage handles. The operating system's message names the path.
         print(
             f"{PROGRAM}: error: {verb} could not access a file; {error}; check the path and the disk", file=sys.stderr
         )

@@ -1,4 +1,4 @@
-"""What is set before TensorFlow and Keras are imported, because they read it only then. A user's own setting stays."""
+"""Sets environment variables that TensorFlow and Keras read only when they are imported. A user's settings are kept."""
 
 import contextlib
 import importlib.abc
@@ -11,11 +11,11 @@ from types import ModuleType
 
 
 def choose_keras_backend() -> None:
-    """Lets Keras run on JAX where JAX is installed and TensorFlow is not.
+    """Selects JAX as Keras' backend if JAX is installed and TensorFlow is not.
 
-    Keras itself would try TensorFlow, its default, and fail. `KERAS_BACKEND` is left alone where it is set, and so is
-    a Keras that has been imported already. Keras writes its default into `~/.keras/keras.json` by itself, so that file
-    does not say what the user wants.
+    Keras would try TensorFlow, its default, and fail. Nothing is changed if `KERAS_BACKEND` is set or if Keras has
+    already been imported. The file `~/.keras/keras.json` is not consulted. Keras writes its default there by itself, so
+    the file does not show what the user wants.
     """
     if "KERAS_BACKEND" in os.environ or "keras" in sys.modules or _installed("tensorflow"):
         return
@@ -24,10 +24,10 @@ def choose_keras_backend() -> None:
 
 
 def quieten_tensorflow() -> None:
-    """Keeps the log of TensorFlow's C++ parts off the terminal; Python exceptions still say what fails.
+    """Hides the log messages of TensorFlow's C++ code. Failures are still reported as Python exceptions.
 
-    TensorFlow 2.16 logs plugins that are registered twice as errors, so only level 3 hides them. gRPC and absl, which
-    newer versions bring, log through the other two.
+    TensorFlow 2.16 logs an error for every plugin that is registered twice, and only level 3 hides errors. The other
+    two variables are for gRPC and absl, which newer versions of TensorFlow use.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -37,9 +37,9 @@ def quieten_tensorflow() -> None:
 
 
 class _QuietImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Imports TensorFlow while standard error is closed.
+    """Imports TensorFlow while standard error is redirected to the null device.
 
-    TensorFlow 2.20 and newer log from static initializers, before they read any of the variables above.
+    TensorFlow 2.20 and newer log from static initializers, before they read the environment variables above.
     """
 
     def find_spec(
@@ -67,10 +67,10 @@ class _QuietImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 @contextlib.contextmanager
 def _without_standard_error() -> Iterator[None]:
-    """Sends what libraries write to file descriptor 2 nowhere. Exceptions are printed later, by Python."""
+    """Discards what libraries write to file descriptor 2. Python prints exceptions later, so they are not lost."""
     try:
         kept = os.dup(2)
-    except OSError:  # it is closed already
+    except OSError:  # standard error is closed already
         yield
         return
     nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -86,5 +86,5 @@ def _without_standard_error() -> Iterator[None]:
 def _installed(package: str) -> bool:
     try:
         return importlib.util.find_spec(package) is not None
-    except ValueError:  # a module in sys.modules without a spec, or None in its place
+    except ValueError:  # the entry in sys.modules has no spec, or is None
         return sys.modules.get(package) is not None

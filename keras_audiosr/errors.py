@@ -1,8 +1,7 @@
-"""The exceptions this package raises on purpose.
+"""The exceptions that this package raises for problems that a user can fix.
 
-Each message is one line: the rule, what was received, the nearest fix. The
-command line prints it as it is and leaves with `exit_code`; no traceback
-reaches a user for something that a user can fix.
+Each message is one line, which states the rule, what was received, and the nearest fix. The command line prints this
+line without a traceback and exits with `exit_code`.
 """
 
 __all__ = [
@@ -20,70 +19,74 @@ __all__ = [
 
 
 def how_to_install(extra: str) -> str:
-    """The commands that install an extra of this package, which is published nowhere: from a clone or from a wheel.
+    """Returns advice on how to install an extra from a clone or from a wheel. The package is not on PyPI.
 
     Args:
-        extra: one of `setup.cfg`, or several with commas between them.
+        extra: name of an extra in `setup.cfg`, or several names separated by commas.
     """
     return f"in the clone run pip install '.[{extra}]', or with the wheel pip install 'WHEEL[{extra}]'"
 
 
 def cause(error: BaseException) -> str:
-    """What an error says, without the path that the operating system or libsndfile adds: our messages name it once."""
+    """Returns an error's message without the path that the operating system or libsndfile adds.
+
+    The messages of this package name the path themselves.
+    """
     told = error.strerror if isinstance(error, OSError) else getattr(error, "error_string", "")
     return str(told or error)
 
 
 def on_one_line(error: BaseException) -> str:
-    """What the error of another package says, which may be pages long: on one line, and cut to 300 characters."""
+    """Returns the message of another package's error on one line, cut to 300 characters. It may be pages long."""
     return " ".join(str(error).split())[:300]
 
 
 def naming(path: str, message: str) -> str:
-    """A message that names what it is about: the path is put before it, unless it is in it."""
+    """Puts the path before a message, unless the message already contains it."""
     return message if path in message else f"{path}: {message}"
 
 
 class AudioSRError(Exception):
-    """Base of every error a user can fix."""
+    """Base class of all errors that a user can fix."""
 
     exit_code = 1
 
 
 class UsageError(AudioSRError):
-    """An argument, option, preset or spec that cannot be understood."""
+    """Raised for an invalid argument, option, preset or codec spec."""
 
     exit_code = 2
 
 
 class OutputExistsError(AudioSRError):
-    """The output is already there and nobody asked to replace it."""
+    """Raised if an output exists and was not to be overwritten."""
 
     exit_code = 3
 
 
 class AudioFileError(AudioSRError):
-    """A file that cannot be read, or written, as audio."""
+    """Raised for a file that cannot be read or written as audio."""
 
 
 class ManifestError(AudioSRError):
-    """A manifest that is missing, malformed, or does not fit the request."""
+    """Raised for a manifest that is missing or malformed, or that does not fit the request."""
 
 
 class PairError(AudioSRError):
-    """A lossy file that cannot be aligned with its lossless source."""
+    """Raised for a lossy file that cannot be aligned with its lossless source."""
 
 
 class ArtifactError(AudioSRError):
-    """A checkpoint or exported model that is missing, damaged or unsuited."""
+    """Raised for a preset, checkpoint or exported model that is missing, damaged or unsuitable."""
 
 
 class ServerError(AudioSRError):
-    """A server that cannot be reached, refuses, or answers something else than was asked.
+    """Raised for a model server that cannot be reached, refuses a request, or returns an unexpected answer.
 
     Args:
         message: one line.
-        code: gRPC's name of the status, such as `"UNAVAILABLE"`; of HTTP statuses the one that means the same.
+        code: gRPC's name of the status, such as `"UNAVAILABLE"`. An HTTP status is translated to the gRPC status of
+            the same meaning.
     """
 
     def __init__(self, message: str, code: str = "UNKNOWN"):
@@ -92,12 +95,12 @@ class ServerError(AudioSRError):
 
 
 class TrustWarning(UserWarning):
-    """Something is run that can do what a program can, because the user said so."""
+    """Warns that a SavedModel, which can execute any operation, is run because the user trusts it."""
 
 
 class AmbiguousNameWarning(UserWarning):
-    """A name means one thing by rule, and something else of that name is there too."""
+    """Warns that a name is taken as a bundled preset although a file or folder has the same name."""
 
 
 class NewWeightsWarning(UserWarning):
-    """A few arrays of a network do not fit the weights that training was told to begin with, and begin anew."""
+    """Warns that some arrays of the initial weights do not fit the network and are not used."""

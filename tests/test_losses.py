@@ -111,7 +111,7 @@ def test_weighted_sum(pair):
     assert value(total, *pair) == pytest.approx(expected, rel=1e-5)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(total))
     assert value(again, *pair) == pytest.approx(expected, rel=1e-5)
-    with pytest.raises(ValueError, match="one weight a loss"):
+    with pytest.raises(ValueError, match="each loss needs one weight"):
         losses.WeightedSum([losses.L1()], [1.0, 2.0])
     with pytest.raises(UsageError, match="multi_resolution_stft"):
         losses.build_loss([{"name": "stft", "weight": 1.0}])

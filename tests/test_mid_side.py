@@ -184,5 +184,5 @@ def test_pairs_are_checked():
     for channels, pairs in PAIRS.items():
         assert channel_pairs(channels, pairs) == pairs
     for pairs in ([(0, 2)], [(-1, 0)], [(0, 1), (1, 0)], [(0, 0)]):
-        with pytest.raises(UsageError, match="pairs are places of 2 channels"):
+        with pytest.raises(UsageError, match="pairs must be indices of the 2 channels"):
             channel_pairs(2, pairs)

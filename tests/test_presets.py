@@ -82,7 +82,7 @@ ADAM = {"name": "adam", "learning_rate": 1e-3, "final_learning_rate": 1e-5, "ema
         ({"training.epochs": None}, "training needs 'epochs'"),
         ({"training.steps_per_epoch": 2.5}, "steps_per_epoch must be a whole number"),
         ({"training.loss": [{"name": "l1"}]}, r"training.loss\[0\] needs 'weight'"),
-        ({"training.loss": []}, "a training needs a loss"),
+        ({"training.loss": []}, "training needs a loss"),
         ({"training.optimizer": {"name": "adam"}}, "training.optimizer needs 'learning_rate'"),
         ({"training.optimizer": ADAM}, "optimizer 'adam' needs 'clip_norm'"),
         (

@@ -225,7 +225,7 @@ def test_a_blind_test_from_start_to_file(open_page):
     with open_page(**DESK) as page:
         finish(page, 8, right=7)
         verdict = page.inner_text("#abx-verdict")
-        assert "7 of 8 right, p = 0.035" in verdict
+        assert "7 of 8 answers are right (p = 0.035)" in verdict
         assert "3.5 % of all tests. You hear a difference between lossless and restored." in verdict
         assert page.locator("#abx-log tbody tr").count() == 8
         page.get_by_role("button", name="Start").click()

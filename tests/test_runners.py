@@ -177,7 +177,9 @@ def test_what_metadata_lacks_is_named_with_the_nearest_key(copied_export):
         load_runner(copied_export)
     content["window_lenght"] = content.pop("window_length")
     path.write_text(json.dumps(content))
-    with pytest.raises(ArtifactError, match="must have 'window_length'; there is none, but 'window_lenght'; export"):
+    with pytest.raises(
+        ArtifactError, match="must have 'window_length'; it lacks this key but has 'window_lenght'; export"
+    ):
         load_runner(copied_export)
     path.write_text("[]")
     with pytest.raises(ArtifactError, match="must be an object"):

@@ -197,9 +197,9 @@ def test_the_bundled_network():
     [
         (lambda: keras.layers.GlobalAveragePooling1D(keepdims=True), "is a GlobalAveragePooling1D, which has none"),
         (lambda: keras.layers.Conv1D(16, 3), "has padding='valid'; use 'same' or 'causal'"),
-        (lambda: keras.layers.Conv1D(16, 2, strides=4, padding="same"), "leaves no rows out"),
-        (lambda: keras.layers.Reshape((16,)), "goes from rows to rows"),
-        (lambda: keras.layers.Permute((2, 1)), "leaves time where it is"),
+        (lambda: keras.layers.Conv1D(16, 2, strides=4, padding="same"), "must cover all rows"),
+        (lambda: keras.layers.Reshape((16,)), "must return rows"),
+        (lambda: keras.layers.Permute((2, 1)), "must not move the time axis"),
         (lambda: keras.layers.Reshape((-1, 12)), "a hop that is a multiple of 48"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Keras 3 layers, on `keras.ops` alone: registered, serializable, convertible to plain TFLite ops."""
+"""Keras 3 layers, written only with `keras.ops`: registered, serializable, and convertible to plain TFLite ops."""
 
 from .bands import (
     BandEmbedding,

@@ -1,4 +1,4 @@
-"""Layers on `(batch, frames, bands, maps)`: every band is an example for all others, and each is told which it is."""
+"""Layers for tensors `(batch, frames, bands, maps)`. The bands share weights, and an embedding identifies each band."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from .subframes import SUBFRAMES
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class FramePower(keras.layers.Layer):
-    """Mean power over the bins of each frame.
+    """Computes the mean power over the bins of each frame.
 
     Input shape:
-        Two tensors, real and imaginary part, `(batch, frames, bins)` each.
+        Real and imaginary part, `(batch, frames, bins)` each.
 
     Output shape:
         `(batch, frames, 1)`.
@@ -31,7 +31,7 @@ class FramePower(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class BandMean(keras.layers.Layer):
-    """Mean over the bands.
+    """Computes the mean over the bands.
 
     Input shape:
         `(batch, frames, bands, maps)`.
@@ -49,19 +49,20 @@ class BandMean(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class BandFeatures(keras.layers.Layer):
-    """Log magnitude of each bin relative to its frame, and how much louder the frame is than those around it.
+    """Computes log magnitudes relative to the frame's level, and the frame's level relative to neighbouring frames.
 
-    Nothing here depends on loudness or polarity, so neither does the network's answer.
+    The features depend neither on loudness nor on polarity, so the network's output does not depend on them either.
 
     Args:
-        num_bands: bands of equal width.
+        num_bands: number of bands, all of equal width.
 
     Input shape:
-        Real and imaginary part, `(batch, frames, bins)` each; the power of each frame and its mean over
-        frames, `(batch, frames, 1)` each.
+        Real and imaginary part, `(batch, frames, bins)` each; the mean power of each frame, and its mean over the
+        neighbouring frames, `(batch, frames, 1)` each.
 
     Output shape:
-        `(batch, frames, bands, bins / bands + 1)`, from about -2 to 2.
+        `(batch, frames, bands, bins / bands + 1)`: for each band the scaled log magnitudes of its bins, from about -2
+        to 2, and the scaled log level of the frame, which is 0 at the mean and -3.5 or more.
     """
 
     def __init__(self, num_bands: int = 32, **kwargs: Any):
@@ -71,7 +72,7 @@ class BandFeatures(keras.layers.Layer):
     def call(self, real: Tensor, imag: Tensor, power: Tensor, mean_power: Tensor) -> Tensor:
         batch, frames = ops.shape(real)[:2]
         bins = (ops.square(real) + ops.square(imag)) / (power + TINY)
-        # Natural log of the power runs from -23 to about 6; centre and scale it.
+        # The natural logarithm of the power lies between -23 and about 6. Scale and centre it.
         magnitude = 0.125 * ops.log(bins + FLOOR) + 1.0
         magnitude = ops.reshape(magnitude, (batch, frames, self.num_bands, real.shape[-1] // self.num_bands))
         louder = 0.25 * ops.log((power + TINY) / (mean_power + TINY) + 1e-6)
@@ -89,13 +90,13 @@ class BandFeatures(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class BandEmbedding(keras.layers.Layer):
-    """Adds learned numbers of each band: an embedding, which tells layers that share weights where they are.
+    """Adds a learned embedding of each band, so that layers that share weights can tell the bands apart.
 
     Input shape:
         `(batch, frames, bands, maps)`.
 
     Output shape:
-        The input's.
+        The shape of the input.
     """
 
     def build(self, input_shape: Shape) -> None:
@@ -110,13 +111,15 @@ class BandEmbedding(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class BandMix(keras.layers.Layer):
-    """Adds to each band a learned mix of all bands, the same for all maps. It starts at zero.
+    """Adds a learned mixture of all bands to each band.
+
+    The weights are the same for all maps, and start at zero.
 
     Input shape:
         `(batch, frames, bands, maps)`.
 
     Output shape:
-        The input's.
+        The shape of the input.
     """
 
     def build(self, input_shape: Shape) -> None:
@@ -133,13 +136,13 @@ class BandMix(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class FrameConv2D(keras.layers.Conv2D):
-    """A convolution over frames, which bands share.
+    """Convolves over the frames, with the same kernel for all bands.
 
     Args:
-        filters: feature maps of the result.
-        kernel_size: frames under it.
-        dilation_rate: frames from one to the next.
-        padding: over the frames: `"same"`, centred, or `"causal"`, nothing of the future.
+        filters: number of feature maps of the result.
+        kernel_size: number of taps, in frames.
+        dilation_rate: frames from one tap to the next.
+        padding: padding of the frames: `"same"` (centred) or `"causal"` (no future frames).
         **kwargs: as for `keras.layers.Conv2D`.
 
     Input shape:
@@ -168,7 +171,7 @@ class FrameConv2D(keras.layers.Conv2D):
         return super().call(inputs)
 
     def stream(self, step: StreamingStep, inputs: Any) -> Any:
-        """The same for one hop after the other (`keras_audiosr.streaming`)."""
+        """Applies the layer to a stream, one hop at a time (`keras_audiosr.streaming`)."""
 
         def convolve(rows: Tensor) -> Tensor:
             result = ops.conv(rows, self.kernel, 1, "valid", dilation_rate=self.dilation_rate)
@@ -188,23 +191,23 @@ class FrameConv2D(keras.layers.Conv2D):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class BandResidualUnit(keras.layers.Layer):
-    """DRRN's residual unit on bands: a convolution over frames, one over neighbouring bands.
+    """Applies DRRN's residual unit to bands, with one convolution over frames and one over neighbouring bands.
 
     `output = inputs + conv_bands(relu(mix(conv_frames(relu(inputs)))))`
 
-    where `mix` is `BandMix`: the bands' only way to hear the distant ones.
+    `mix` is `BandMix`. In this unit only `mix` connects distant bands.
 
     Args:
-        filters: number of feature maps, those of the input.
-        kernel_size: frames, and bands, under each convolution.
-        dilation_rate: frames between the taps of the first one.
-        padding: of the frames: `"same"` or `"causal"` (nothing of the future).
+        filters: number of feature maps, the same as that of the input.
+        kernel_size: number of taps of each convolution, in frames and in bands.
+        dilation_rate: frames from one tap of the first convolution to the next.
+        padding: padding of the frames: `"same"` (centred) or `"causal"` (no future frames).
 
     Input shape:
         `(batch, frames, bands, filters)`.
 
     Output shape:
-        The input's.
+        The shape of the input.
 
     Reference: Y. Tai, J. Yang, X. Liu, "Image Super-Resolution via Deep Recursive Residual Network",
     CVPR 2017, equation 4 and figure 2d, without batch normalization.
@@ -237,7 +240,7 @@ class BandResidualUnit(keras.layers.Layer):
         return outputs + inputs
 
     def stream(self, step: StreamingStep, inputs: Any) -> Any:
-        """The same for one hop after the other (`keras_audiosr.streaming`)."""
+        """Applies the layer to a stream, one hop at a time (`keras_audiosr.streaming`)."""
         outputs = inputs
         for layer in self.steps:
             outputs = step.layer(layer, outputs)
@@ -258,29 +261,29 @@ class BandResidualUnit(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class BandGainAndFill(keras.layers.Layer):
-    """Applies a gain to each bin that the codec left, and sets the level of an excitation that replaces the rest.
+    """Applies a gain to each bin of the lossy spectrum, and scales an excitation that replaces the lost content.
 
     `restored = lossy * (1 + opening * tanh(gain)) + opening * level * exp(fill + offset) * excitation`
 
-    where `level` is the root mean square of the frame's bins. The second term is in short frames (`SubframeSTFT`),
-    and takes its phase from the excitation: the network answers with levels alone, since the phase of what is gone
-    cannot be known.
+    `level` is the root mean square of the frame's bins. The second term is in short frames (`SubframeSTFT`). It takes
+    its phase from the excitation, because the lost phase cannot be predicted. The network therefore returns only
+    levels.
 
     Input shape:
-        Real and imaginary part of the lossy frames, `(batch, frames, bins)` each; those of the excitation,
-        `(batch, frames, bands, width)` each; the frames' power, `(batch, frames, 1)`; the network's answer,
-        `(batch, frames, bands, bins / bands + width)`: gain and fill; the gate's opening from 0 to 1,
-        `(batch, frames, 1)`.
+        Real and imaginary part of the lossy frames, `(batch, frames, bins)` each; real and imaginary part of the
+        excitation, `(batch, frames, bands, width)` each; the mean power of the frames, `(batch, frames, 1)`; the
+        network's output, gain and fill, `(batch, frames, bands, bins / bands + width)`; the opening of the gate, from
+        0 to 1, `(batch, frames, 1)`.
 
     Output shape:
         Four tensors: real and imaginary part of the long frames, `(batch, frames, bins)` each, and of the short ones,
         `(batch, frames, 2, width * bands / 2)` each.
     """
 
-    # Natural log of the level of what is added where the network says zero: -70 dB, about where music's highest
-    # octave lies.
+    # Natural logarithm of the added level if the network returns zero. This is -70 dB relative to the frame's level,
+    # about the level of music's highest octave.
     offset = -8.0
-    # Of the exponent: e^2 times the frame's level is out of reach of any music, and keeps float16 finite.
+    # Largest exponent. No music reaches e^2 times the level of its frame, and the limit keeps float16 finite.
     _ceiling = 2.0
 
     def call(

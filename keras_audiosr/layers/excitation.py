@@ -1,4 +1,4 @@
-"""The excitation that fills in missing bands. It is made from the music itself, and so follows its envelope."""
+"""The excitation that fills in missing bands. It is made from the music itself, so it follows the music's envelope."""
 
 from typing import Any
 
@@ -9,22 +9,23 @@ from keras import ops
 from ..annotations import Shape, StreamingStep, Tensor
 from .subframes import SUBFRAMES
 
-# Far below the quantization noise of 24 bits; keeps the level of digital silence finite.
+# Power, far below the quantization noise of 24 bits, that keeps the division finite in digital silence.
 _TINY = 1e-20
-# Of a levelled bin's power, before the logarithm: what lies more than 40 dB under its neighbourhood is a hole.
+# Power added to that of a normalized bin before the logarithm. Bins more than 40 dB below their neighbours are holes.
 _HOLE = 1e-4
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class Distortion(keras.layers.Layer):
-    """High-passed samples, none larger than the one before it: music's highs with overtones of their own.
+    """Generates harmonics by high-passing the input and limiting each sample to the magnitude of the one before it.
 
-    `y[n] = clip(h[n], -|h[n-1]|, |h[n-1]|)`, where `h` is the input after `1 - 0.95 z^-1`, twice.
+    `y[n] = clip(h[n], -|h[n-1]|, |h[n-1]|)`, where `h` is the input after applying `1 - 0.95 z^-1` twice.
 
-    A codec's loss of highs is made good with harmonics of what is left, as exciters have long done; the high-pass
-    keeps the bass from modulating them. Full-wave rectification is the usual choice, but it gives the same for both
-    polarities. This one is odd, `f(-x) = -f(x)`, and homogeneous, `f(a x) = a f(x)`: swapped channels and another
-    loudness change nothing. docs/model/README.md compares it with eight others.
+    Audio exciters replace lost highs in the same way, with harmonics of the remaining signal. The high-pass prevents
+    the bass from modulating the harmonics. Full-wave rectification is the usual nonlinearity, but its result does not
+    depend on the polarity. This one is odd, `f(-x) = -f(x)`, and homogeneous, `f(a x) = a f(x)`, so swapped channels
+    give the swapped result, and a different level gives the scaled result. docs/model/README.md compares it with eight
+    others.
 
     Input shape:
         `(batch, time, 1)`.
@@ -36,16 +37,16 @@ class Distortion(keras.layers.Layer):
     high-frequency extension).
     """
 
-    # Of the two first-order filters in a row.
+    # Coefficient of the two first-order filters.
     coefficient = 0.95
-    # Samples before one that it depends on.
+    # Number of preceding samples that an output sample depends on.
     _reach = 3
 
     def call(self, inputs: Tensor) -> Tensor:
         return self._distort(ops.pad(inputs, ((0, 0), (self._reach, 0), (0, 0))))
 
     def stream(self, step: StreamingStep, waveform: Any) -> Any:
-        """The same for one hop after the other (`keras_audiosr.streaming`)."""
+        """Applies the layer to a stream, one hop at a time (`keras_audiosr.streaming`)."""
         return step.window(self._distort, waveform, self._reach)
 
     def _distort(self, samples: Tensor) -> Tensor:
@@ -58,7 +59,7 @@ class Distortion(keras.layers.Layer):
 
 
 def _triangles(num_bins: int, num_bands: int) -> tuple[np.ndarray, np.ndarray]:
-    """Weights that average bins into bands `(bins, bands)`, and that interpolate bands to bins `(bands, bins)`."""
+    """Returns weights `(bins, bands)` that average bins, and weights `(bands, bins)` that interpolate between bands."""
     width = num_bins / num_bands
     centres = (np.arange(num_bands) + 0.5) * width - 0.5
     weights = np.maximum(0.0, 1.0 - np.abs(np.arange(num_bins)[:, None] - centres) / width)
@@ -68,13 +69,13 @@ def _triangles(num_bins: int, num_bands: int) -> tuple[np.ndarray, np.ndarray]:
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class BandPower(keras.layers.Layer):
-    """Mean power of the short frames of a row in overlapping bands.
+    """Computes the mean power in overlapping triangular bands, averaged over the short frames of a row.
 
     Args:
-        num_bands: bands of equal width.
+        num_bands: number of bands, all of equal width.
 
     Input shape:
-        Two tensors, real and imaginary part, `(batch, frames, 2, bins)` each.
+        Real and imaginary part, `(batch, frames, 2, bins)` each.
 
     Output shape:
         `(batch, frames, bands)`.
@@ -87,7 +88,7 @@ class BandPower(keras.layers.Layer):
     def call(self, real: Tensor, imag: Tensor) -> Tensor:
         power = ops.mean(ops.square(real) + ops.square(imag), axis=2)
         average, _ = _triangles(real.shape[-1], self.num_bands)
-        # Bin 0 holds DC and Nyquist.
+        # Bin 0 contains DC and Nyquist.
         average[0] = 0.0
         return ops.matmul(power, ops.convert_to_tensor(average, power.dtype))
 
@@ -100,17 +101,18 @@ class BandPower(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class Excitation(keras.layers.Layer):
-    """Short spectra at an even level, bin by bin, in the bands of a network.
+    """Normalizes short spectra to the same level in all bins, and arranges them in the bands of a network.
 
-    Each bin is divided by the root of the power around it, so that a network answers with levels alone.
-    In digital silence the excitation is zero.
+    Each bin is divided by the square root of the mean power around it, so the network has to return only levels. In
+    digital silence the excitation is zero.
 
     Input shape:
         Real and imaginary part, `(batch, frames, 2, bins)` each, and the mean power of bands, `(batch, frames, bands)`.
 
     Output shape:
-        Three tensors `(batch, frames, bands, 2 * bins / bands)`: real and imaginary part, and the logarithm of
-        their power, from about -1.2 to 0.7. The bins of a band lie together, those of its first short frame first.
+        Three tensors `(batch, frames, bands, 2 * bins / bands)`: real part, imaginary part, and the scaled logarithm
+        of their power, from about -1.2 to 0.7. Each band contains its bins of the first short frame, then those of the
+        second.
     """
 
     def call(self, real: Tensor, imag: Tensor, band_power: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,7 +131,7 @@ class Excitation(keras.layers.Layer):
 
 
 def split_bands(spectra: Tensor, num_bands: int) -> Tensor:
-    """`(batch, frames, 2, bins)` to `(batch, frames, bands, 2 * bins / bands)`."""
+    """Rearranges `(batch, frames, 2, bins)` to `(batch, frames, bands, 2 * bins / bands)`."""
     batch, frames = ops.shape(spectra)[:2]
     width = spectra.shape[-1] // num_bands
     parts = ops.transpose(ops.reshape(spectra, (batch, frames, SUBFRAMES, num_bands, width)), (0, 1, 3, 2, 4))
@@ -137,7 +139,7 @@ def split_bands(spectra: Tensor, num_bands: int) -> Tensor:
 
 
 def join_bands(values: Tensor) -> Tensor:
-    """`(batch, frames, bands, 2 * bins / bands)` to `(batch, frames, 2, bins)`."""
+    """Rearranges `(batch, frames, bands, 2 * bins / bands)` to `(batch, frames, 2, bins)`."""
     batch, frames = ops.shape(values)[:2]
     bands, width = values.shape[2], values.shape[3] // SUBFRAMES
     parts = ops.transpose(ops.reshape(values, (batch, frames, bands, SUBFRAMES, width)), (0, 1, 3, 2, 4))

@@ -1,12 +1,10 @@
-"""Short-time Fourier analysis and its exact inverse, as plain matrix products.
+"""The short-time Fourier transform and its exact inverse, as matrix products.
 
-Both layers turn every step into reshapes, transposes and products with small
-constant matrices, so the exported graph needs no FFT op and stays in one
-XNNPACK delegate. A frame of `frame_length` samples is transformed by one
-Cooley-Tukey step, `frame_length = rows * columns`: two products with matrices
-of about `sqrt(frame_length)` instead of one with `frame_length`. For 1,024
-samples that is 8 times less arithmetic and 250 times less constant data than
-the dense matrices, and more exact.
+Both layers consist of reshapes, transposes and products with small constant matrices. The exported graph therefore
+needs no FFT op, and XNNPACK can run all of it. A frame of `frame_length = rows * columns` samples is transformed by one
+Cooley-Tukey step: two products with matrices of about `sqrt(frame_length)` rows, instead of one with a matrix of
+`frame_length` rows. For 1,024 samples this needs 8 times less arithmetic than the dense matrix, the matrices are 250
+times smaller, and the result is more precise.
 
 Reference: J. W. Cooley and J. W. Tukey, "An Algorithm for the Machine
 Calculation of Complex Fourier Series", Math. Comp. 19 (1965).
@@ -22,7 +20,7 @@ from ..annotations import Shape, StreamingStep, Tensor
 
 
 def _factors(frame_length: int) -> tuple[int, int]:
-    """`(rows, columns)` with `rows * columns == frame_length`, powers of two as equal as can be."""
+    """Returns `(rows, columns)`, two powers of two as equal as possible, whose product is `frame_length`."""
     exponent = frame_length.bit_length() - 1
     if frame_length < 16 or frame_length != 1 << exponent:
         raise ValueError(f"frame_length must be a power of two from 16 up; received {frame_length}; try 1024")
@@ -39,7 +37,7 @@ def _check_hop(frame_length: int, hop_length: int) -> None:
 
 
 class _Transform(keras.layers.Layer):
-    """What analysis and synthesis share: the window, the two small DFT matrices and the twiddle factors."""
+    """Base class of both transforms, with the window, the two small DFT matrices and the twiddle factors."""
 
     def __init__(self, frame_length: int = 1024, hop_length: int = 256, folded: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
@@ -52,16 +50,16 @@ class _Transform(keras.layers.Layer):
         # Sample n = columns * n1 + n2, bin k = k1 + rows * k2 (n1, k1 in rows; n2, k2 in columns).
         n1 = np.arange(self.rows)
         n2 = np.arange(self.columns)
-        # Upper bins mirror the lower ones: only the first half of k2 is needed.
+        # The upper bins mirror the lower ones, so only the first half of k2 is needed.
         k2 = np.arange(self.columns // 2)
         first = np.exp(-2j * np.pi * np.outer(n1, n1) / self.rows)
         second = np.exp(-2j * np.pi * np.outer(n2, k2) / self.columns)
         self._twiddle = np.exp(-2j * np.pi * np.outer(n2, n1) / frame_length)
         self._first = np.concatenate([first.real, first.imag], axis=1)
-        # Rows (real, imaginary), columns (real, imaginary): a complex product as a real one.
+        # A complex product, written as a real one: rows and columns are (real, imaginary).
         self._second = np.block([[second.real, second.imag], [-second.imag, second.real]])
-        # The square root of a periodic Hann window, on both sides of the transform:
-        # its square adds up to overlap / 2 at every sample.
+        # The square root of a periodic Hann window, which is applied in both transforms. At every sample the squares
+        # of the overlapping windows add up to overlap / 2.
         self._window = np.sin(np.pi * np.arange(frame_length) / frame_length)
         self._alternating = (-1.0) ** np.arange(frame_length)
 
@@ -79,26 +77,29 @@ class _Transform(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class STFT(_Transform):
-    """Waveform to complex spectrum: frames under a square-root Hann window, one DFT each.
+    """Transforms a waveform to complex spectra, one for each frame, with a square-root Hann window.
 
-    The signal is preceded and followed by `frame_length - hop_length` zeros, so
-    that every sample lies under as many frames as any other. The bins of DC and
-    Nyquist are both real and share bin 0, as its real and its imaginary part
-    (the usual packing of real transforms), which leaves a power of two of bins.
-    Scaled by `1 / sqrt(frame_length)`.
+    The signal is padded with `frame_length - hop_length` zeros on both sides, so that the same number of frames covers
+    every sample. The values of DC and Nyquist are real and share bin 0: DC is its real part and Nyquist its imaginary
+    part. This is the usual packing of real transforms, and makes the number of bins a power of two. The spectra are
+    scaled by `1 / sqrt(frame_length)`.
 
     Args:
-        frame_length: samples a frame, a power of two.
-        hop_length: samples from a frame to the next, a divisor of `frame_length`.
-        folded: whether the window and the twiddle factors are multiplied into the first matrix, one for each column.
-            That takes two thirds of the time, and `frame_length * rows` constants: 0.5 MB for 2,048 samples.
+        frame_length: samples per frame, a power of two from 16.
+        hop_length: samples from one frame to the next, a divisor of `frame_length` and at most half of it.
+        folded: whether the window and the twiddle factors are multiplied into the first matrix, which gives a matrix
+            for each column. This takes two thirds of the time and needs `2 * frame_length * rows` constants, which is
+            0.5 MB for 2,048 samples.
 
     Input shape:
-        `(batch, time, 1)`; `time` a multiple of `hop_length`.
+        `(batch, time, 1)`, where `time` is a multiple of `hop_length`.
 
     Output shape:
         Two tensors, real and imaginary part, `(batch, frames, frame_length / 2)` each, where
         `frames = time / hop_length + frame_length / hop_length - 1`.
+
+    Raises:
+        ValueError: `frame_length` is not a power of two from 16, or `hop_length` does not divide it.
     """
 
     def call(self, inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,7 +107,7 @@ class STFT(_Transform):
         return self._transform(ops.pad(self._hops(inputs), ((0, 0), (more, more), (0, 0))))
 
     def stream(self, step: StreamingStep, waveform: Any) -> Any:
-        """The same for one hop after the other (`keras_audiosr.streaming`)."""
+        """Applies the layer to a stream, one hop at a time (`keras_audiosr.streaming`)."""
         hops = step.by_rows(self._hops, step.on_grid(waveform, self.hop_length))
         return step.window(self._transform, hops, self.overlap - 1)
 
@@ -114,7 +115,7 @@ class STFT(_Transform):
         return ops.reshape(waveform, (ops.shape(waveform)[0], -1, self.hop_length))
 
     def _transform(self, hops: Tensor) -> tuple[Tensor, Tensor]:
-        """A frame for every `overlap` hops in a row."""
+        """Transforms hops `(batch, hops, hop_length)`. Each frame consists of `overlap` consecutive hops."""
         more = self.overlap - 1
         pieces = [hops[:, start : (start - more) or None, :] for start in range(self.overlap)]
         frames = ops.concatenate(pieces, axis=-1)
@@ -141,7 +142,7 @@ class STFT(_Transform):
         return bins[..., :half], ops.concatenate([nyquist, bins[..., half + 1 :]], axis=-1)
 
     def _fold(self, frames: Tensor, window: Tensor) -> Tensor:
-        """The first half of the transform with a matrix for each column, which holds window and twiddle factors."""
+        """Applies the first half of the transform, with one matrix per column that contains window and twiddles."""
         rows, columns = self.rows, self.columns
         first = self._first[:, :rows] + 1j * self._first[:, rows:]
         # (n2, n1, k1)
@@ -160,36 +161,39 @@ class STFT(_Transform):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class InverseSTFT(_Transform):
-    """Complex spectrum to waveform: one inverse DFT a frame, windowed overlap-add.
+    """Transforms complex spectra to a waveform, with one inverse DFT per frame and windowed overlap-add.
 
-    The exact inverse of `STFT` with the same arguments.
+    This is the exact inverse of `STFT` with the same arguments.
 
     Args:
-        frame_length: samples a frame, a power of two.
-        hop_length: samples from a frame to the next, a divisor of `frame_length`.
+        frame_length: samples per frame, a power of two from 16.
+        hop_length: samples from one frame to the next, a divisor of `frame_length` and at most half of it.
         folded: as for `STFT`.
 
     Input shape:
-        Two tensors, real and imaginary part, `(batch, frames, frame_length / 2)` each, as `STFT` gives them.
+        Two tensors, real and imaginary part, `(batch, frames, frame_length / 2)` each, as `STFT` returns them.
 
     Output shape:
-        `(batch, time, 1)`.
+        `(batch, time, 1)`, where `time = (frames - frame_length / hop_length + 1) * hop_length`.
+
+    Raises:
+        ValueError: as for `STFT`.
     """
 
     def call(self, real: Tensor, imag: Tensor) -> Tensor:
         return self._overlap_add(self._frames(real, imag))
 
     def stream(self, step: StreamingStep, real: Any, imag: Any) -> Any:
-        """The same for one hop after the other (`keras_audiosr.streaming`)."""
+        """Applies the layer to a stream, one hop at a time (`keras_audiosr.streaming`)."""
         more = self.overlap - 1
         return step.window(self._overlap_add, step.by_rows(self._frames, real, imag), more, more)
 
     def _frames(self, real: Tensor, imag: Tensor) -> Tensor:
-        """Spectra to windowed frames, `(batch, frames, frame_length)`."""
+        """Transforms spectra to windowed frames `(batch, frames, frame_length)`."""
         rows, columns = self.rows, self.columns
         count = ops.shape(real)[1]
-        # Below, every bin is counted with its mirror image: DC once too often. Its imaginary part, where Nyquist
-        # lies, has no part in a real signal.
+        # The products below count every bin twice, for its mirror image, and ignore the imaginary part of bin 0.
+        # `ends_to_frames` therefore subtracts DC once, and adds Nyquist, which is stored in that imaginary part.
         ends = ops.concatenate([real[..., :1], imag[..., :1]], axis=-1)
         bins = ops.concatenate([real, imag], axis=-1)
         bins = ops.transpose(ops.reshape(bins, (-1, columns, rows)), (0, 2, 1))
@@ -209,10 +213,10 @@ class InverseSTFT(_Transform):
         return frames + ops.matmul(ends, self._constant(ends_to_frames))
 
     def _unfold(self, inner: Tensor, window: Tensor) -> Tensor:
-        """The second half of the inverse with a matrix for each column, which holds twiddle factors and window."""
+        """Applies the second half of the inverse, with one matrix per column that contains twiddles and window."""
         rows, columns = self.rows, self.columns
         first = self._first[:, :rows] + 1j * self._first[:, rows:]
-        # (n2, k1, n1), of the conjugate
+        # (n2, k1, n1), conjugated
         matrices = 2 * np.conj(first * self._twiddle[:, :, None]) * window.reshape(rows, columns).T[:, None, :]
         matrices = np.concatenate([matrices.real, -matrices.imag], axis=1)
         inner = ops.transpose(ops.reshape(inner, (-1, rows, 2, columns)), (3, 0, 2, 1))
@@ -220,13 +224,13 @@ class InverseSTFT(_Transform):
         return ops.transpose(grid, (1, 2, 0))
 
     def _overlap_add(self, frames: Tensor) -> Tensor:
-        """The samples that lie under as many frames as any."""
+        """Overlaps and adds frames, and returns only the samples that `overlap` frames cover."""
         more = self.overlap - 1
         output = None
         for start in range(self.overlap):
             piece = frames[..., start * self.hop_length : (start + 1) * self.hop_length]
-            # Piece `start` of a frame falls on hop `frame + start`; the first and the
-            # last `more` hops are the zeros that STFT put there.
+            # Piece `start` of a frame falls on hop `frame + start`. The first and the last `more` hops are the zeros
+            # with which STFT pads the signal.
             piece = piece[:, more - start : (-start) or None, :]
             output = piece if output is None else output + piece
         return ops.reshape(output, (ops.shape(output)[0], -1, 1))

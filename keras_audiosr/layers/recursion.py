@@ -1,4 +1,4 @@
-"""The layers of DRCN's recursion: weighting and supervision of its outputs, and its convolution's initializer."""
+"""Parts of DRCN: the layer that weights and supervises its predictions, and the initializer of its convolution."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from ..annotations import Shape, Tensor
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class SelfConnection(keras.initializers.Initializer):
-    """A convolution that begins as the identity: each feature map is connected to itself, at the middle tap.
+    """Initializes a `Conv1D` kernel as the identity: each feature map is connected to itself, at the middle tap.
 
     Reference: J. Kim, J. K. Lee, K. M. Lee, "Deeply-Recursive Convolutional Network for Image Super-Resolution",
     CVPR 2016, section 4.2.
@@ -24,21 +24,22 @@ class SelfConnection(keras.initializers.Initializer):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class RecursiveSupervision(keras.layers.Layer):
-    """The weighted mean of several predictions, and a loss that asks each of them to be right.
+    """Returns the weighted mean of several predictions, and adds a loss that supervises each of them.
 
-    The weights are learned and positive and sum to one (a softmax). DRCN minimizes the error of every
-    prediction beside that of their mean. With the output's weights as those of the sum,
+    The weights are learned, positive, and add up to one (a softmax). DRCN minimizes the error of every prediction
+    together with that of their mean. If the errors have the same weights as the predictions, then
 
         sum_d w_d (y - y_d)^2 = (y - y_mean)^2 + sum_d w_d (y_d - y_mean)^2
 
-    (the ambiguity decomposition): all that supervision adds to the L2 loss of the mean is the last term, which
-    needs no target. So it is a loss of this layer, and the model trains with `fit` and one output.
+    (the ambiguity decomposition). The last term needs no target, so this layer can add it as a loss of its own. With
+    the weight `supervision` and the L2 loss of the mean, the total is `supervision` times the error of the predictions
+    plus `1 - supervision` times that of their mean. The model therefore has one output and can be trained with `fit`.
 
     Args:
-        supervision: weight of that term; 0 trains on the mean alone.
+        supervision: weight of the last term, DRCN's alpha. With 0 only the mean is trained.
 
     Input shape:
-        `(batch, time, predictions)`: one feature map a prediction.
+        `(batch, time, predictions)`, with one feature map for each prediction.
 
     Output shape:
         `(batch, time, 1)`.

@@ -1,4 +1,4 @@
-"""The residual unit of DRRN, in one dimension."""
+"""The residual unit of DRRN in one dimension."""
 
 from typing import Any
 
@@ -6,30 +6,31 @@ import keras
 
 from ..annotations import Shape, StreamingStep, Tensor
 
-# Share of the old statistics that batch normalization keeps in each step, here and in the models. Keras' 0.99 still
-# remembers how the network began when a run has a few hundred steps; a batch of windows has samples enough.
+# Share of the old statistics that batch normalization keeps in each step, here and in the models. With Keras' default
+# of 0.99 the initial statistics would still have an influence after a few hundred steps. A batch of windows has enough
+# samples for the smaller value.
 MOMENTUM = 0.9
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class ResidualUnit(keras.layers.Layer):
-    """Two pre-activated convolutions on the way, the identity branch beside them.
+    """Adds the result of two pre-activated convolutions to an identity branch.
 
     `output = identity + conv(relu(norm(conv(relu(norm(inputs))))))`
 
-    In DRRN the units of a block all take the block's first features as identity
-    branch; with one argument the identity is the input itself, as in ResNet.
+    In DRRN all units of a block use the block's first features as the identity branch. If only one tensor is given, it
+    is also the identity branch, as in ResNet.
 
     Args:
-        filters: number of feature maps, those of the input.
-        kernel_size: samples (or frames) under each convolution.
-        batch_normalization: whether each activation is preceded by batch normalization, as in the
-            paper. Without it the unit does not depend on the batch, and needs inputs of a known scale.
-        dilation_rate: samples (or frames) between the taps of the first convolution.
-        padding: `"same"` or `"causal"` (nothing of the future), for both convolutions or one for each.
+        filters: number of feature maps, the same as that of the input.
+        kernel_size: number of taps of each convolution, in samples or frames.
+        batch_normalization: whether batch normalization precedes each activation, as in the paper. Without it the unit
+            does not depend on the batch, but needs inputs of a known scale.
+        dilation_rate: samples or frames from one tap of the first convolution to the next.
+        padding: `"same"` or `"causal"` (no future steps), either one value for both convolutions or one for each.
 
     Input shape:
-        `(batch, steps, filters)`, once or twice.
+        `(batch, steps, filters)` for the inputs and, optionally, the identity branch.
 
     Output shape:
         `(batch, steps, filters)`.
@@ -76,7 +77,7 @@ class ResidualUnit(keras.layers.Layer):
         return outputs + (inputs if identity is None else identity)
 
     def stream(self, step: StreamingStep, inputs: Any, identity: Any = None) -> Any:
-        """The same for one hop after the other (`keras_audiosr.streaming`)."""
+        """Applies the unit to a stream, one hop at a time (`keras_audiosr.streaming`)."""
         outputs = inputs
         for layer in self.steps:
             outputs = step.layer(layer, outputs)

@@ -1,4 +1,4 @@
-"""A running mean over frames, whose cost hardly depends on how many frames it covers."""
+"""A running mean over frames, whose cost grows only with the logarithm of its length."""
 
 from typing import Any
 
@@ -10,20 +10,24 @@ from ..annotations import Shape, StreamingStep, Tensor
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class RunningMean(keras.layers.Layer):
-    """Mean over `size` frames around each frame, or as many of them as there are.
+    """Computes the mean over `size` frames around each frame.
 
-    Sums are doubled again and again, so a mean over 128 frames costs seven additions. Near the ends of a signal
-    the mean is taken over the frames that exist: a short window of training teaches what a long one needs.
+    Each pass doubles the number of frames in the sums, so a mean over 128 frames needs seven additions per value. Near
+    the ends of a signal the mean is taken over the frames that exist. Short training windows and long signals
+    therefore give means of the same scale.
 
     Args:
-        size: frames, a power of two.
-        ahead: how many of them lie in the future, from 0 to `size - 1`.
+        size: number of frames, a power of two.
+        ahead: how many of these frames follow the current one, from 0 to `size - 1`.
 
     Input shape:
         `(batch, frames, ...)`.
 
     Output shape:
-        The input's.
+        The shape of the input.
+
+    Raises:
+        ValueError: `size` is not a power of two, or `ahead` is out of range.
     """
 
     def __init__(self, size: int, ahead: int, **kwargs: Any):
@@ -41,7 +45,7 @@ class RunningMean(keras.layers.Layer):
         return self._sums(self._pad(inputs)) * (1.0 / counts)
 
     def stream(self, step: StreamingStep, inputs: Any) -> Any:
-        """The same for one hop after the other (`keras_audiosr.streaming`)."""
+        """Applies the layer to a stream, one hop at a time. The silence before the signal counts as frames."""
         return step.window(lambda frames: self._sums(frames) * (1.0 / self.size), inputs, self.size - 1, self.ahead)
 
     def _pad(self, frames: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ class SubPixel(keras.layers.Layer):
     """Rearranges `scale` groups of feature maps into `scale` times as many steps.
 
     Args:
-        scale: how many times more steps.
+        scale: factor by which the number of steps grows.
 
     Input shape:
         `(batch, steps, scale * filters)`.
@@ -37,7 +37,7 @@ class SubPixel(keras.layers.Layer):
             raise ValueError(f"feature maps must divide by scale, {self.scale}; received {input_shape[-1]}")
 
     def call(self, inputs: Tensor) -> Tensor:
-        # The batch is the free dimension of the reshape: static lengths stay static for TFLite.
+        # The batch is the free dimension of the reshape, so that static lengths stay static for TFLite.
         steps, filters = ops.shape(inputs)[1], inputs.shape[-1]
         return ops.reshape(inputs, (-1, steps * self.scale, filters // self.scale))
 

@@ -1,9 +1,9 @@
-"""The listening page: template, style and scripts beside this file, put together into one HTML file.
+"""The listening page, an HTML file that is assembled from the template, the style sheet and the scripts in this folder.
 
-What the page does is in its scripts, one idea each: `player.js` plays in step, `spectrum.js` transforms, `plots.js`
-draws on canvases, `pictures.js` zooms, `abx.js` is the blind test and `blind_test.js` its buttons, `mushra.js` is the
-rating test and `rating_test.js` with `rating_test.html` its controls, `page.js` ties them together.
-There is no framework and no build step, and nothing comes from the network.
+Each script has one task. `player.js` plays the signals in step. `spectrum.js` computes spectra, `plots.js` draws them,
+and `pictures.js` lets the user zoom. `abx.js` is the blind test, and `blind_test.js` has its buttons. `mushra.js` is
+the rating test, and `rating_test.js` and `rating_test.html` have its controls. `page.js` connects all of them. There is
+no framework and no build step, and the page loads nothing from the network.
 """
 
 import base64
@@ -22,10 +22,10 @@ from ..sound.dither import Dither
 __all__ = ["Signal", "assemble", "encode_flac", "linked"]
 
 FOLDER = Path(__file__).parent
-# In the order in which they build on each other.
+# The scripts, in an order in which each one uses only earlier ones when it is loaded.
 SCRIPTS = ("spectrum", "plots", "player", "abx", "blind_test", "mushra", "rating_test", "pictures", "page")
 
-# Figure -> its name, what is better, and in which direction: up, down, or (0) nearer to zero.
+# For each metric its name, a hint, and which values are better: higher (+1), lower (-1), or nearer to zero (0).
 METRICS = {
     "snr": ("SNR (dB)", "higher is better", +1),
     "si_sdr": ("SI-SDR (dB)", "higher is better", +1),
@@ -33,16 +33,16 @@ METRICS = {
     "lsd_hf": ("LSD-HF", "lower is better", -1),
     "band_distance": ("Band distance (dB)", "level of the highs: lower is better", -1),
     "band_bias": ("Band bias (dB)", "level of the highs: nearer to 0 is better", 0),
-    "envelope_line": ("Envelope line (dB)", "a buzz: no higher than lossless is best", -1),
+    "envelope_line": ("Envelope line (dB)", "buzz: best if not above lossless", -1),
     "crest_error": ("Crest error (dB)", "clicks: nearer to 0 is better", 0),
     "stereo_error": ("Stereo error", "width of the highs: lower is better", -1),
     "stereo_error_lf": ("Stereo error below cutoff", "lower is better", -1),
 }
 
 EMBEDDING = (
-    "The sound is in the page as 16-bit FLAC at the sample rate above; TPDF dither was added to samples that 16 bits"
-    " do not hold exactly. Loudness is K-weighted (ITU-R BS.1770, not gated). While you listen, every"
-    " signal is turned down to the quietest one; pictures and figures are of the sound as it is in the files."
+    "The page contains the sound as 16-bit FLAC at the sample rate above. TPDF dither was added to samples that 16 bits"
+    " cannot represent exactly. Loudness is K-weighted (ITU-R BS.1770, not gated). The player turns every signal down"
+    " to the loudness of the quietest one. Pictures and figures show the sound at the levels of the files."
 )
 
 
@@ -52,12 +52,12 @@ class Signal:
 
     Attributes:
         audio: array `(time, channels)` in [-1, 1], mono or stereo.
-        file: name of the file it came from.
-        sha256: of that file.
-        coding: such as `"mp3, 64 kbit/s"`.
-        cutoff: Hz above which it holds (almost) nothing.
-        loudness: LUFS; minus infinity for silence.
-        gain: factor it is played at.
+        file: name of the file that the signal comes from.
+        sha256: hash of that file.
+        coding: codec and bitrate, such as `"mp3, 64 kbit/s"`.
+        cutoff: frequency in Hz above which there is practically no signal.
+        loudness: loudness in LUFS; minus infinity for silence.
+        gain: factor by which the player scales the signal.
     """
 
     audio: np.ndarray
@@ -70,10 +70,10 @@ class Signal:
 
 
 def encode_flac(audio: np.ndarray, sample_rate: int) -> bytes:
-    """16-bit FLAC of a signal: exact where the samples are 16-bit, with TPDF dither where they are not.
+    """Encodes a signal as 16-bit FLAC. Samples that 16 bits cannot represent exactly get TPDF dither.
 
     Args:
-        audio: array `(time, channels)`; beyond full scale it is clamped.
+        audio: array `(time, channels)`. Samples beyond full scale are clamped.
         sample_rate: Hz.
     """
     samples = np.clip(np.rint(32768.0 * Dither(16)(audio)), -32768, 32767).astype(np.int16)
@@ -83,12 +83,12 @@ def encode_flac(audio: np.ndarray, sample_rate: int) -> bytes:
 
 
 def linked(text: str) -> str:
-    """Text as HTML, with its URLs as links."""
+    """Converts text to HTML, with its URLs as links."""
     return re.sub(r"https?://[^\s<>\"')]+[\w/]", r'<a href="\g<0>">\g<0></a>', html.escape(text))
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:
-    """Cells are HTML already."""
+    """Returns an HTML table. The cells must be HTML already."""
     lines = ["<table><thead><tr>", *(f'<th scope="col">{cell}</th>' for cell in head), "</tr></thead><tbody>"]
     for first, *cells in rows:
         lines.append(f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
@@ -104,7 +104,7 @@ def _figure(metric: str, row: dict, before: dict | None) -> str:
         return ""
     if row[metric] is None:
         return "n/a"
-    # Adding 0.0 turns the minus zero of a rounded trifle into zero.
+    # Adding 0.0 turns the minus zero of a rounded small number into zero.
     text = f"{round(row[metric], 2) + 0.0:.2f}".replace("-", "−")
     if before is None or before[metric] is None:
         return text
@@ -118,13 +118,13 @@ def _figure(metric: str, row: dict, before: dict | None) -> str:
 
 
 def _figures(metrics: dict[str, dict] | None, definitions: list[str], missing: str) -> str:
-    """The section with the metrics table; empty without a lossless original."""
+    """Returns the section with the table of metrics, or nothing without a lossless original."""
     if metrics is None and not missing:
         return ""
     title = '<section class="card" aria-labelledby="figures-title"><h2 id="figures-title">Figures</h2>'
     if metrics is None:
         return f"{title}<p>{html.escape(missing)}</p></section>"
-    # Lossless, lossy, and what is compared with the lossy music.
+    # The third and later columns are the versions that are compared with the lossy music.
     names = ["lossless", *(name for name in metrics if name != "lossless")]
     rows = [
         [
@@ -174,17 +174,17 @@ def assemble(
     """Makes the page.
 
     Args:
-        signals: name -> signal, in the order of the buttons; all of one length.
-        sample_rate: Hz of all signals.
-        start: seconds from the beginning of the music to that of the excerpt.
-        title: heading.
-        note: a paragraph under it; empty for none. URLs in it become links.
-        metrics: the figures that `measures.songs.measure` gives for `lossy` and what is restored; `None` without a
-            lossless original.
-        definitions: how the metrics are counted, a paragraph each.
-        missing: what stands in place of the metrics; empty for nothing.
-        version: of the package.
-        rated: whether the page has a rating test, for which one of the signals is `lossless`.
+        signals: the signals by name, in the order of the buttons. All have the same length.
+        sample_rate: sample rate of all signals in Hz.
+        start: seconds from the beginning of the music to the beginning of the excerpt.
+        title: heading of the page.
+        note: a paragraph below the heading, or empty. URLs in it become links.
+        metrics: the metrics that `measures.songs.measure` returns for the lossy and the restored signals; `None`
+            without a lossless original.
+        definitions: the definitions of the metrics, one paragraph each.
+        missing: text that replaces the metrics if they could not be computed, or empty.
+        version: version of the package.
+        rated: whether the page has a rating test, which needs a signal with the name `lossless`.
 
     Returns:
         The HTML document.
@@ -213,7 +213,7 @@ def assemble(
         "sound": "\n".join(sound),
         "version": html.escape(version),
         "style": (FOLDER / "page.css").read_text("utf-8"),
-        # "<" would let a file name end the script.
+        # A "<" in a file name could end the script element.
         "data": json.dumps(page, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c"),
         "scripts": "\n".join((FOLDER / f"{name}.js").read_text("utf-8") for name in SCRIPTS),
     }

@@ -1,7 +1,7 @@
-// A blind test of whether A and B can be told apart: X is one of them, drawn anew for every trial.
+// A blind test of whether A and B can be told apart. In every trial X is one of them, chosen at random.
 "use strict";
 
-// Probability of at least `right` of `trials` right answers by guessing: exact, in whole numbers.
+// Probability of at least `right` right answers in `trials` trials by guessing, summed exactly in integers.
 function guessing(right, trials) {
   let combinations = 1n; // trials over k
   let sum = 0n;
@@ -13,10 +13,11 @@ function guessing(right, trials) {
 }
 
 class AbxRun {
-  #x = null; // which signal X is; nobody may look
+  #x = null; // index of the signal that X is; private, so that nothing on the page can show it
   #began = 0;
 
-  // a, b: indices of signals; trials: how many, fixed before the first: who may stop when it looks good proves nothing.
+  // a, b: indices of signals. trials: number of trials. It is fixed before the first one, because a test that can be
+  // stopped after a good result proves nothing.
   constructor(a, b, trials) {
     Object.assign(this, { a, b, trials, log: [], stopped: false, started: new Date().toISOString() });
     this.#draw();
@@ -36,12 +37,12 @@ class AbxRun {
     return this.log.filter((trial) => trial.answer === trial.x).length;
   }
 
-  // Null for a run that was broken off.
+  // Null for a run that was stopped early.
   get p() {
     return this.log.length === this.trials ? guessing(this.right, this.trials) : null;
   }
 
-  // The signal to play for "a", "b" or "x".
+  // Index of the signal to play for "a", "b" or "x".
   signal(name) {
     this.switches++;
     return name === "x" ? this.#x : this[name];
@@ -60,7 +61,7 @@ class AbxRun {
   }
 }
 
-// One run as plain data; names: of all signals.
+// One run as plain data. names: names of all signals.
 function abxResult(run, names) {
   const { trials, right, p, started, log } = run;
   const complete = log.length === trials;

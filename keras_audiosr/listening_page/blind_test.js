@@ -1,8 +1,8 @@
-// The blind test on the page: its buttons, its log, its files.
+// The blind test's part of the page: its buttons, its log and its downloads.
 "use strict";
 
 class BlindTest {
-  // shown(): called when what may be seen of the player has changed.
+  // shown(): called when the visible state of the player has changed.
   constructor(data, player, shown) {
     Object.assign(this, { data, player, shown, run: null, heard: null, runs: [] });
     this.names = data.signals.map(({ name }) => name);
@@ -70,7 +70,7 @@ class BlindTest {
     this.next();
   }
 
-  // Back to A at each trial: a step from the old X to the new one would be heard.
+  // Each trial begins with A, because a change from the old X to the new one could be heard.
   next() {
     this.listen("a");
     this.run.switches = 0;
@@ -92,10 +92,10 @@ class BlindTest {
     const { right, answered, trials, p_value: p, a, b } = this.runs.at(-1);
     $("abx-verdict").textContent =
       p === null
-        ? `Broken off after ${answered} of ${trials} trials: no result.`
-        : `${right} of ${trials} right, p = ${p.toPrecision(2)}: who only guesses gets at least as many in ` +
+        ? `The test was stopped after ${answered} of ${trials} trials, so there is no result.`
+        : `${right} of ${trials} answers are right (p = ${p.toPrecision(2)}). Guessing alone gives at least as many in ` +
           `${percentage(p)} of all tests. ` +
-          (p < 0.05 ? `You hear a difference between ${a} and ${b}.` : `No sign that ${a} and ${b} sound different to you.`);
+          (p < 0.05 ? `You hear a difference between ${a} and ${b}.` : `This does not show that ${a} and ${b} sound different to you.`);
     const rows = this.runs.flatMap((run, number) =>
       run.log.map(({ x, answer, seconds, switches }, trial) =>
         [number + 1, trial + 1, `${x.toUpperCase()} (${run[x]})`, answer.toUpperCase(), x === answer ? "right" : "wrong", seconds.toFixed(1), switches],

@@ -1,4 +1,4 @@
-"""The sound of a page: files decoded at one rate, aligned to the sample, cut to one excerpt, and measured."""
+"""Prepares the sound of a page: decodes files at one rate, aligns them, cuts an excerpt and measures it."""
 
 import hashlib
 import math
@@ -15,12 +15,12 @@ from ..measures.loudness import loudness
 from ..sound.bandwidth import estimate_cutoff
 from . import Signal
 
-# Hz. Every browser plays sound up to this sample rate, and nobody hears what a higher one adds.
+# Highest sample rate of a page in Hz. Every browser plays it, and higher rates add nothing that can be heard.
 HIGHEST_RATE = 96000
 
 
 def read(paths: dict[str, Path]) -> tuple[dict[str, np.ndarray], int, dict[str, str]]:
-    """Decodes every file at one rate: `(arrays, Hz, codings)`."""
+    """Decodes all files at one sample rate, and returns `(arrays, sample rate in Hz, codings)`, by name."""
     about = {name: headers.probe(path) for name, path in paths.items()}
     sample_rate = min(next(iter(about.values())).sample_rate, HIGHEST_RATE)
     audio, codings = {}, {}
@@ -28,7 +28,7 @@ def read(paths: dict[str, Path]) -> tuple[dict[str, np.ndarray], int, dict[str, 
         info = about[name]
         if info.channels > 2:
             raise AudioFileError(
-                f"a page plays only mono or stereo; {path} has {info.channels} channels; mix each file down with"
+                f"a page plays only mono or stereo; {path} has {info.channels} channels; downmix each file with"
                 " 'ffmpeg -i IN -ac 2 OUT'"
             )
         audio[name], _ = audio_files.read(path, sample_rate)
@@ -36,7 +36,7 @@ def read(paths: dict[str, Path]) -> tuple[dict[str, np.ndarray], int, dict[str, 
             raise AudioFileError(f"a page needs music; {path} holds no samples; name another file")
         if not np.isfinite(audio[name]).all():
             raise AudioFileError(f"samples must be finite; {path} has NaN or infinity; fix the file where it was made")
-        # The bitrate of a lossless file says how dense the music is, not how good the file is.
+        # The bitrate of a lossless file depends on the music and says nothing about the quality.
         rate = f", {info.bitrate} kbit/s" if name == "lossy" and info.bitrate else ""
         resampled = f", {info.sample_rate / 1000:g} kHz resampled" if info.sample_rate != sample_rate else ""
         codings[name] = f"{info.codec}{rate}{resampled}"
@@ -44,16 +44,17 @@ def read(paths: dict[str, Path]) -> tuple[dict[str, np.ndarray], int, dict[str, 
 
 
 def align(audio: dict[str, np.ndarray], paths: dict[str, Path], sample_rate: int) -> dict[str, np.ndarray]:
-    """All signals, beginning at the same instant and as long as the first one."""
+    """Aligns all signals with the first one, and cuts or pads them to its length."""
     reference, *others = audio
     base = audio[reference]
     power = _power(base)
     aligned = {reference: base}
-    # The lossy file should begin with its source; the restored one where the lossy one does.
+    # The lossy file is expected to begin with its source, and the restored file with the lossy one.
     delay = 0
     for name in others:
         samples = audio[name]
-        # The alignment takes a signal of another level for other music, but here levels are matched anyway.
+        # The alignment would take a signal of a different level for other music. The page matches levels anyway, so
+        # they are matched here too.
         own = _power(samples)
         gain = math.sqrt(power / own) if power and own else 1.0
         try:
@@ -72,7 +73,10 @@ def _power(audio: np.ndarray) -> float:
 
 
 def excerpt(audio: np.ndarray, sample_rate: int, start: float | None, duration: float) -> tuple[int, int]:
-    """The first sample of the excerpt, and the one after its last."""
+    """Returns the index of the first sample of the excerpt, and that after its last sample.
+
+    Without `start`, in seconds, the loudest passage of `duration` seconds is chosen.
+    """
     length = min(len(audio), max(1, round(duration * sample_rate)))
     if start is not None:
         first = round(start * sample_rate)
@@ -91,8 +95,9 @@ def excerpt(audio: np.ndarray, sample_rate: int, start: float | None, duration: 
 def signals_of(
     audio: dict[str, np.ndarray], paths: dict[str, Path], codings: dict[str, str], sample_rate: int
 ) -> dict[str, Any]:
-    """What the page needs of each signal, with gains that make all as loud as the quietest."""
-    # All share one factor, so that their differences stay as they are. Without it 16-bit samples stay exact.
+    """Returns the signals for the page, with gains that make all of them as loud as the quietest one."""
+    # All signals are divided by the same peak, so that their differences in level are kept. If none of them exceeds
+    # full scale, nothing is divided, so that 16-bit samples stay exact.
     peak = max(1.0, *(float(np.abs(samples).max(initial=0.0)) for samples in audio.values()))
     levels = {name: loudness(samples, sample_rate) for name, samples in audio.items()}
     quietest = min((level for level in levels.values() if np.isfinite(level)), default=0.0)
@@ -108,7 +113,7 @@ def signals_of(
 
 
 def measured(audio: dict[str, np.ndarray], sample_rate: int, cutoff: float) -> Any:
-    """The metrics as `evaluate` computes them, their definitions, and the reason if there are none."""
+    """Returns the metrics as `evaluate` computes them, their definitions, and the reason if they are missing."""
     if "lossless" not in audio:
         return None, [], ""
     try:

@@ -1,20 +1,21 @@
-// A rating test with hidden reference and anchors (MUSHRA), after ITU-R BS.1534-3.
+// A rating test with a hidden reference and anchors (MUSHRA), after ITU-R BS.1534-3.
 "use strict";
 
-// Hz of the pass-band's end. Section 5.1: ripple of at most 0.1 dB up to there; of the lower one 25 dB less at 4 kHz, 50 dB at 4.5.
+// Upper ends of the anchors' pass-bands in Hz. Section 5.1 allows a ripple of 0.1 dB in the pass-band. For the lower
+// anchor it requires an attenuation of 25 dB at 4 kHz and 50 dB at 4.5 kHz.
 const ANCHORS = [3500, 7000];
-const TRANSITION = 1 / 7; // of the pass-band: 3.5 to 4 kHz
-const ATTENUATION = 70; // dB from there on
-const TRUSTED = 90; // the least score of the hidden reference from a listener who recognizes it
+const TRANSITION = 1 / 7; // width of the transition band as a share of the pass-band: from 3.5 to 4 kHz
+const ATTENUATION = 70; // dB above the transition band
+const TRUSTED = 90; // lowest score of the hidden reference that counts as recognized
 
-// Modified Bessel function of the first kind, order 0, by its series.
+// Modified Bessel function of the first kind of order 0, computed by its series.
 function bessel(x) {
   let sum = 1;
   for (let term = 1, k = 1; term > 1e-12 * sum; k++) sum += term *= (x / (2 * k)) ** 2;
   return sum;
 }
 
-// Taps of a linear-phase low-pass filter: a sinc under a Kaiser window (Oppenheim and Schafer, section 7.5.3).
+// Taps of a linear-phase low-pass filter, a sinc with a Kaiser window (Oppenheim and Schafer, section 7.5.3).
 function lowPass(passBand, sampleRate) {
   const width = (passBand * TRANSITION * 2 * Math.PI) / sampleRate;
   const half = Math.ceil((ATTENUATION - 8) / (2.285 * width) / 2);
@@ -27,7 +28,7 @@ function lowPass(passBand, sampleRate) {
   });
 }
 
-// The reference without what is above the pass-band, in step with it: an AudioBuffer of the same length.
+// The low-passed reference, as an AudioBuffer of the same length and without a delay.
 async function anchor(reference, passBand) {
   const { length, numberOfChannels, sampleRate } = reference;
   const taps = lowPass(passBand, sampleRate);
@@ -45,11 +46,11 @@ async function anchor(reference, passBand) {
   return found;
 }
 
-// 0 ... count - 1 in an order drawn by chance (Fisher and Yates).
+// The numbers 0 ... count - 1 in random order (Fisher-Yates shuffle).
 function shuffled(count) {
   const order = Array.from({ length: count }, (_, i) => i);
   for (let i = count - 1; i > 0; i--) {
-    // Of 32 bits the remainder is even enough for a dozen.
+    // With 32 random bits the bias of the remainder is negligible for a few sounds.
     const j = crypto.getRandomValues(new Uint32Array(1))[0] % (i + 1);
     [order[i], order[j]] = [order[j], order[i]];
   }
@@ -57,12 +58,12 @@ function shuffled(count) {
 }
 
 class MushraRun {
-  #order; // which sound each number is; the page tells nobody before the end
+  #order; // index of the sound behind each number; private, so that the page cannot show it before the end
 
-  // sounds: [{name, file, index}], index: of the player's buffer.
+  // sounds: [{name, file, index}], where index is that of the player's buffer.
   constructor(sounds) {
     Object.assign(this, { sounds, started: new Date().toISOString(), heard: new Set() });
-    this.scores = sounds.map(() => null); // by number
+    this.scores = sounds.map(() => null); // scores in the order of the numbers
     this.#order = shuffled(sounds.length);
   }
 
@@ -80,7 +81,7 @@ class MushraRun {
     return this.scores.filter((score, number) => score === null || !this.heard.has(number)).length;
   }
 
-  // In the order of the sounds; only of a run that is over.
+  // The scores in the order of the sounds, or null if some are missing.
   get result() {
     if (this.missing) return null;
     const { started, sounds, scores } = this;

@@ -1,10 +1,10 @@
-// Ties the page together: decodes the sound, moves the controls, listens to keys.
+// Connects the parts of the page: decodes the sound, updates the controls and handles keys.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
 const data = JSON.parse($("data").textContent);
 const names = data.signals.map(({ name }) => name);
-let player, pictures, blindTest, ratingTest; // the last one only where the page has it
+let player, pictures, blindTest, ratingTest; // ratingTest stays undefined on pages without a rating test
 
 function fillSelect(id, texts, selected) {
   $(id).replaceChildren(...texts.map((text) => new Option(text)));
@@ -17,14 +17,14 @@ function saveFile(name, text, type) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10000);
 }
 
-// The sound as the page carries it. An offline context decodes without a click, at the sound's own rate.
+// Decodes embedded sound. An offline context needs no user gesture and decodes at the sample rate of the sound.
 function decode(element) {
   const bytes = Uint8Array.from(atob(element.src.slice(element.src.indexOf(",") + 1)), (letter) => letter.charCodeAt(0));
   return new OfflineAudioContext(1, 1, data.sampleRate).decodeAudioData(bytes.buffer);
 }
 
 const clock = (seconds) => {
-  const tenths = Math.floor(seconds * 10 + 1e-6); // or 59.96 s would read 0:60.0
+  const tenths = Math.floor(seconds * 10 + 1e-6); // rounding down avoids 0:60.0 for 59.96 s
   return `${Math.floor(tenths / 600)}:${String(Math.floor((tenths % 600) / 10)).padStart(2, "0")}.${tenths % 10}`;
 };
 
@@ -40,10 +40,10 @@ function frame() {
   if (player.playing) requestAnimationFrame(frame);
 }
 
-// While a test runs, nothing may tell which signal is heard.
+// While a test is running, the page must not show which signal is heard.
 const testing = () => blindTest.running || Boolean(ratingTest?.running);
 
-// Shows what is heard, unless a test hides it.
+// Shows which signal is heard, unless a test is running.
 function shown() {
   const hidden = testing();
   document.body.classList.toggle("testing", hidden);
@@ -105,11 +105,11 @@ names.forEach((_, index) => (keys[index + 1] = () => listen(index)));
 function onKey(event) {
   const { target } = event;
   if (!$("keys-on").checked || event.ctrlKey || event.metaKey || event.altKey) return;
-  // What a control does by itself with a key comes first.
+  // The keys that a focused control handles itself have priority.
   if (target.closest("select, audio, input[type=checkbox]")) return;
   if (event.key === " " && target.closest("button, summary, a")) return;
   if (event.key.startsWith("Arrow") && target.closest("input")) return;
-  // With Caps Lock on, letters arrive as capitals; Shift alone tells a listening key from an answer.
+  // With Caps Lock on, letters arrive as capitals. Only Shift distinguishes an answer from a key for listening.
   const key = event.key.length === 1 && !event.shiftKey ? event.key.toLowerCase() : event.key;
   const name = event.shiftKey && /^[ab]$/i.test(key) ? key.toUpperCase() : key;
   if (!Object.hasOwn(keys, name)) return;
@@ -147,7 +147,7 @@ async function main() {
   for (const button of document.querySelectorAll("[data-do]"))
     button.addEventListener("click", () => (actions[button.dataset.do](), moved()));
   document.addEventListener("keydown", onKey);
-  // A button clicked with a pointer gives the focus back, so that the space bar goes on meaning "play".
+  // A button that was clicked with a pointer loses the focus, so that the space bar still plays and pauses.
   document.addEventListener("click", (event) => event.detail && event.target.closest("button")?.blur());
   shown();
   moved();
@@ -156,7 +156,7 @@ async function main() {
 }
 
 main().catch((error) => {
-  $("failure").textContent = `This browser cannot show the page: ${error.message}. The sound is at the end of it.`;
+  $("failure").textContent = `This browser cannot show the page: ${error.message}. You can still play the sounds at the end of the page.`;
   $("failure").hidden = false;
   $("sound").hidden = false;
 });

@@ -1,7 +1,7 @@
-// What the page shows of the sound: spectrograms that zoom together, their difference, average spectra.
+// The pictures of the page: spectrograms that zoom together, their difference, and average spectra.
 "use strict";
 
-const NARROWEST = 0.05; // s, the deepest zoom
+const NARROWEST = 0.05; // s, the shortest span that can be shown
 
 class Pictures {
   constructor(data, player) {
@@ -39,11 +39,11 @@ class Pictures {
     new ResizeObserver(() => this.draw()).observe($("spectrograms"));
   }
 
-  // Average spectra first: the colours of all else go by the loudest of them.
+  // Computes the average spectra first, because the colour scale depends on the first one's peak.
   async begin() {
     const averages = [];
     for (const buffer of this.player.buffers.slice(0, this.panels.length)) averages.push(await averageSpectrum(buffer));
-    this.averages = averages; // all of them or none: others draw in between
+    this.averages = averages; // set only when complete, because draw() may be called in between
     const peak = Math.max(...this.averages[0]);
     const top = Math.min(0, Math.max(FLOOR + 40, 10 * Math.ceil((peak + 5) / 10)));
     this.range = [Math.max(FLOOR, top - 80), top];
@@ -56,7 +56,7 @@ class Pictures {
     await this.draw();
   }
 
-  // Draws everything for the view as it is now; a later call overtakes an earlier one.
+  // Draws everything for the current view. A later call cancels an earlier one.
   async draw() {
     if (!this.averages) return;
     const job = ++this.job;
@@ -93,14 +93,14 @@ class Pictures {
     drawSpectra($("spectra"), spectra, { low: 0, high: this.data.sampleRate / 2 }, [FLOOR, top], this.data.sampleRate);
   }
 
-  // Which signal is heard, to point at it; null where that must stay hidden.
+  // Marks the signal that is heard. index: null if it must stay hidden.
   point(index) {
     this.heard = index;
     this.panels.forEach((panel, each) => panel.classList.toggle("heard", each === index));
     if (this.averages) this.drawAverages();
   }
 
-  // Playhead and loop on every picture.
+  // Moves the playhead and the loop on every picture.
   mark() {
     const { from, to } = this.view;
     const percent = (time) => `${(100 * (time - from)) / (to - from)}%`;
@@ -126,7 +126,8 @@ class Pictures {
     this.draw();
   }
 
-  // factor below 1 zooms in, about the second `about`: the playhead, where it is in sight.
+  // Zooms in if factor is below 1. about: the time in seconds that stays in place, by default that of the playhead if it
+  // is visible, and otherwise the middle.
   zoom(factor, about) {
     const { from, to } = this.view;
     const { position } = this.player;
@@ -134,7 +135,8 @@ class Pictures {
     this.show(about - (about - from) * factor, (to - from) * factor);
   }
 
-  // Click goes there, out of a loop as well; dragging makes a loop, two fingers or Ctrl and the wheel zoom.
+  // A click moves the playhead, and removes the loop if it is outside of it. Dragging makes a loop. Two fingers, or the
+  // wheel with Ctrl, zoom.
   listen(overlay) {
     const fingers = new Map();
     const timeAt = (x) => {
@@ -195,7 +197,7 @@ class Pictures {
     );
   }
 
-  // Time, frequency and levels under the pointer.
+  // Shows the time, the frequency and the levels under the pointer.
   read(overlay, event, time) {
     const box = overlay.getBoundingClientRect();
     const { from, to, low, high } = this.view;

@@ -1,16 +1,17 @@
-// Plays several signals in step. All sources always run, from one instant on; each has a fader, and one fader is up.
-// What is heard changes within FADE seconds and never loses the beat. Playback always loops: the region, or everything.
+// Plays several signals in step. All sources start at the same instant and always run. Each has a fader, and only one
+// fader is open. A switch therefore takes FADE seconds and no signal gets out of step. Playback always loops, over the
+// selected region or over the whole excerpt.
 "use strict";
 
-const FADE = 0.01; // s; linear, since the signals are nearly the same: their sum keeps its level
-const AHEAD = 0.04; // s between asking for a start and the start, so that no source is late for it
+const FADE = 0.01; // s; linear, because the signals are nearly equal, so their sum keeps its level
+const AHEAD = 0.04; // s from the request to the start, so that every source starts in time
 const SHORTEST_LOOP = 0.1; // s
 
 class Player {
-  // buffers: AudioBuffers of one length; gains: factor of each, so that all are equally loud.
+  // buffers: AudioBuffers of the same length. gains: one factor for each, which makes all equally loud.
   constructor(buffers, gains, sampleRate) {
     Object.assign(this, { buffers, gains, sampleRate, current: 0, loop: null, deck: null, rest: 0, volume: 1 });
-    this.context = null; // browsers give one only after a click
+    this.context = null; // created by the first play(), because browsers start one only after a user gesture
   }
 
   get duration() {
@@ -51,7 +52,7 @@ class Player {
     this.stop();
   }
 
-  // Every source begins at the same sample of the same block: `start` takes a time, not a "now".
+  // All sources are scheduled for the same time, so all of them begin at the same sample.
   start(offset) {
     const [from, to] = this.bounds;
     if (offset < from || offset >= to) offset = from;
@@ -90,7 +91,7 @@ class Player {
     if (this.deck) this.deck.faders.forEach((fader, each) => this.fade(fader, each === index ? 1 : 0));
   }
 
-  // One more signal of the same length; returns its index.
+  // Adds a signal of the same length, and returns its index.
   add(buffer, gain) {
     this.rest = this.position;
     this.buffers.push(buffer);
@@ -105,7 +106,7 @@ class Player {
     this.restart();
   }
 
-  // [from, to] in seconds, or null for everything.
+  // loop: [from, to] in seconds, or null for the whole excerpt.
   setLoop(loop) {
     const at = this.position;
     if (loop) {
@@ -118,7 +119,8 @@ class Player {
     this.restart();
   }
 
-  // New sources, not new loop points: changed one after the other, those could let two sources drift apart.
+  // Makes new sources instead of changing the loop points of running ones, which would be changed one after the other,
+  // so that two sources could drift apart.
   restart() {
     if (!this.deck) return;
     this.stop();

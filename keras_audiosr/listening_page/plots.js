@@ -1,7 +1,7 @@
-// Drawing: spectrograms, their difference and average spectra on canvases, sharp on every screen, with axes.
+// Draws spectrograms, their difference and average spectra with axes, at the resolution of the screen.
 "use strict";
 
-const MARGIN = { left: 38, right: 10, top: 8, bottom: 22 }; // CSS pixels; page.css lays the overlay over the rest
+const MARGIN = { left: 38, right: 10, top: 8, bottom: 22 }; // CSS pixels; page.css has the same margins
 const DIFFERENCE = 30; // dB at the ends of the difference scale
 const MOST_COLUMNS = 1600;
 
@@ -10,7 +10,7 @@ const MAGMA = "000004 1c1044 4f127b 812581 b5367a e55064 fb8761 fec287 fcfdbf".s
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const hex = (text) => [0, 2, 4].map((i) => parseInt(text.replace("#", "").slice(i, i + 2), 16));
 
-// 256 colours between evenly spaced stops, as the 32 bits of a pixel.
+// 256 colours interpolated between evenly spaced stops, each as the 32 bits of a pixel.
 function palette(stops) {
   const colours = stops.map(hex);
   return Uint32Array.from({ length: 256 }, (_, i) => {
@@ -24,7 +24,7 @@ function palette(stops) {
 const magma = palette(MAGMA);
 const differenceStops = () => [css("--less"), css("--none"), css("--more")];
 
-// Round numbers about `count` to the span.
+// About `count` round numbers in the span, for the ticks of an axis.
 function ticks(from, to, count) {
   const raw = (to - from) / count;
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -35,7 +35,7 @@ function ticks(from, to, count) {
   return { step, found, digits: Math.max(0, Math.ceil(-Math.log10(step) - 1e-6)) };
 }
 
-// Fits the canvas to its place on the screen; returns the context in CSS pixels, and the box of the plot.
+// Sets the canvas to its size on the screen. Returns its context, in CSS pixels, and the box of the plot.
 function fit(canvas) {
   const { clientWidth, clientHeight } = canvas;
   const ratio = window.devicePixelRatio || 1;
@@ -51,7 +51,7 @@ function fit(canvas) {
 const columnsOf = (canvas) =>
   Math.min(MOST_COLUMNS, Math.max(1, Math.round((canvas.clientWidth - MARGIN.left - MARGIN.right) * (window.devicePixelRatio || 1))));
 
-// x and y: {from, to, label, count, scale, offset}: labels show (value + offset) * scale.
+// x and y: {from, to, label, count, scale, offset}. The labels show (value + offset) * scale.
 function axes({ context, left, top, width, height }, x, y, grid = false) {
   context.font = "11px system-ui, sans-serif";
   context.lineWidth = 1;
@@ -93,7 +93,8 @@ function axes({ context, left, top, width, height }, x, y, grid = false) {
   context.fillText(y.label, 0, top + height + 16);
 }
 
-// values: Float32Array(columns * BINS); view: {from, to, low, high}; range: [value of the first colour, of the last].
+// values: Float32Array(columns * BINS). view: {from, to, low, high} in seconds and Hz. range: the values of the first
+// and the last colour.
 function drawSpectrogram(canvas, values, view, range, colours, sampleRate, start) {
   const box = fit(canvas);
   const columns = values.length / BINS;
@@ -103,7 +104,7 @@ function drawSpectrogram(canvas, values, view, range, colours, sampleRate, start
   const binWidth = sampleRate / FRAME_LENGTH;
   const scale = 255 / (range[1] - range[0]);
   for (let row = 0; row < rows; row++) {
-    // The mean of the bins a row covers; between two bins, a straight line.
+    // A row that covers several bins shows their mean. Otherwise it is interpolated linearly between two bins.
     const high = (view.high - (row / rows) * (view.high - view.low)) / binWidth;
     const low = (view.high - ((row + 1) / rows) * (view.high - view.low)) / binWidth;
     const first = Math.max(0, Math.ceil(low));
@@ -148,7 +149,7 @@ function drawSpectra(canvas, spectra, view, range, sampleRate) {
   context.rect(left, top, width, height);
   context.clip();
   context.lineJoin = "round";
-  // The wide one first: the others stay visible on it.
+  // The wide line is drawn first, so that the others stay visible on top of it.
   for (const { values, colour, wide } of spectra.toSorted((a, b) => b.wide - a.wide)) {
     context.strokeStyle = colour;
     context.lineWidth = wide ? 3 : 1.25;

@@ -1,8 +1,8 @@
-// The rating test on the page: its numbers and sliders, its scores, its file.
+// The rating test's part of the page: its buttons and sliders, its scores and its download.
 "use strict";
 
 class RatingTest {
-  // shown(): called when what may be seen of the player has changed.
+  // shown(): called when the visible state of the player has changed.
   constructor(data, player, shown) {
     Object.assign(this, { data, player, shown, run: null, runs: [], sounds: null, preparing: false });
     $("rating-start").addEventListener("click", () => this.start());
@@ -16,7 +16,7 @@ class RatingTest {
     return this.run !== null || this.preparing;
   }
 
-  // What is rated: the page's signals and the anchors, which are made when they are first needed.
+  // Collects the sounds to rate: the signals of the page and the anchors, which are made before the first run.
   async prepare() {
     const { player, data } = this;
     const reference = data.signals.findIndex(({ name }) => name === "lossless");
@@ -30,7 +30,7 @@ class RatingTest {
 
   async start() {
     this.preparing = true;
-    this.shown(); // no other test may begin meanwhile
+    this.shown(); // disables the start of another test in the meantime
     if (!this.sounds) await this.prepare();
     this.preparing = false;
     this.run = new MushraRun(this.sounds);
@@ -62,7 +62,7 @@ class RatingTest {
     return row;
   }
 
-  // number: of a sound; null: the reference.
+  // number: number of a sound, or null for the reference.
   listen(number) {
     this.player.select(number === null ? this.reference : this.run.listen(number));
     for (const button of document.querySelectorAll("[data-sound]"))

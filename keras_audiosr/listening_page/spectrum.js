@@ -1,9 +1,10 @@
-// Power spectra as the metrics count them: Hann window (periodic) of 2048 samples, power over (sum of window / 2)^2.
+// Power spectra as in the metrics: a periodic Hann window of 2048 samples, and the power divided by
+// (sum of window / 2)^2.
 "use strict";
 
 const FRAME_LENGTH = 2048;
 const BINS = FRAME_LENGTH / 2 + 1;
-const FLOOR = -100; // dB; that of LSD
+const FLOOR = -100; // dB, the floor of LSD
 const AVERAGE_STEP = 512;
 
 const hann = Float32Array.from({ length: FRAME_LENGTH }, (_, i) => 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / FRAME_LENGTH));
@@ -15,7 +16,7 @@ const reversed = new Uint16Array(FRAME_LENGTH);
 for (let i = 1; i < FRAME_LENGTH; i++) reversed[i] = (reversed[i >> 1] >> 1) | (i & 1 ? FRAME_LENGTH >> 1 : 0);
 const work = { re: new Float32Array(FRAME_LENGTH), im: new Float32Array(FRAME_LENGTH) };
 
-// In place, input in bit-reversed order.
+// Fourier transform in place. The input is in bit-reversed order.
 function fft(re, im) {
   for (let half = 1; half < FRAME_LENGTH; half *= 2) {
     const stride = FRAME_LENGTH / 2 / half;
@@ -34,8 +35,8 @@ function fft(re, im) {
   }
 }
 
-// Adds the power of the frame that begins at sample `first`, mean of the channels, to sums[0..BINS).
-// Left and right go through one transform as real and imaginary part: |X[k]|^2 + |X[-k]|^2 = 2 (|L|^2 + |R|^2).
+// Adds the power of the frame that begins at sample `first`, averaged over the channels, to sums[0..BINS).
+// Left and right are the real and the imaginary part of one transform: |X[k]|^2 + |X[-k]|^2 = 2 (|L|^2 + |R|^2).
 function addPower(channels, first, sums) {
   const { re, im } = work;
   const left = channels[0];
@@ -56,7 +57,7 @@ function addPower(channels, first, sums) {
 
 const decibels = (power) => Math.max(FLOOR, 10 * Math.log10(power));
 const channelsOf = (buffer) => Array.from({ length: buffer.numberOfChannels }, (_, c) => buffer.getChannelData(c));
-const breathe = () => new Promise((resolve) => setTimeout(resolve)); // lets the page answer in between
+const breathe = () => new Promise((resolve) => setTimeout(resolve)); // lets the page handle events in between
 
 // Mean power of each bin over the whole signal, in dB: Float32Array(BINS).
 async function averageSpectrum(buffer) {
@@ -70,8 +71,8 @@ async function averageSpectrum(buffer) {
   return Float32Array.from(sums, (sum) => decibels(sum / frames));
 }
 
-// One frame a column, centred on it, so that every zoom is as sharp as the window allows: Float32Array(columns * BINS)
-// in dB; null when `cancelled()` in between.
+// Computes one frame for each column, centred on it, so that every zoom is as sharp as the window allows. Returns
+// Float32Array(columns * BINS) in dB, or null if `cancelled()` becomes true in between.
 async function levels(buffer, [from, to], columns, cancelled) {
   const channels = channelsOf(buffer);
   const found = new Float32Array(columns * BINS);

@@ -1,7 +1,7 @@
-"""Losses over waveforms: `y_true`, `y_pred` of shape `(batch, time, channels)`, in this order.
+"""Losses of waveforms. All take `y_true` and `y_pred` of shape `(batch, time, channels)`.
 
-All are `keras.losses.Loss` subclasses on `keras.ops`, registered, and finite on
-silent windows.
+They are registered subclasses of `keras.losses.Loss`, are written with `keras.ops`, and are finite for silent windows.
+`FeatureStatistics` and `SpectralDistance` need signals of one channel.
 """
 
 import inspect
@@ -42,14 +42,16 @@ LOSSES = {
 
 
 def build_loss(terms: Sequence[dict[str, Any]], sample_rate: int = 44100) -> WeightedSum:
-    """The weighted sum that a preset describes.
+    """Builds the weighted sum of losses that a preset describes.
 
     Args:
-        terms: one dict a loss: `name` (a key of `LOSSES`), `weight`, and `config` where it has arguments.
-        sample_rate: Hz of the windows: for the losses that look at bands of frequency, unless their `config` has one.
+        terms: one dict for each loss, with its `name` (a key of `LOSSES`), its `weight`, and optionally a `config` with
+            its arguments.
+        sample_rate: sample rate of the windows in Hz. Losses that take a sample rate receive this one, unless their
+            `config` has its own.
 
     Raises:
-        UsageError: an unknown name.
+        UsageError: a name is unknown.
     """
     for term in terms:
         if term["name"] not in LOSSES:

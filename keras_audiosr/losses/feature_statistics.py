@@ -1,4 +1,4 @@
-"""A loss that compares statistics of signals, so that noise need not match sample by sample."""
+"""A loss that compares statistics of signals, so that restored noise need not match sample by sample."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from ..layers import Scattering
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class FeatureStatistics(keras.losses.Loss):
-    """Distance of the statistics of fixed convolutional features: scattering coefficients.
+    """Computes the distance of the scattering coefficients of two waveforms `(batch, time, 1)`.
 
-    The statistics are means over time. Noise can therefore be restored as other noise of the same kind.
-    Each coefficient's squared error is taken relative to its own energy, `(S - S_hat)^2 / (S^2 + floor)`: in plain
-    L2, which the paper uses on pictures, music's lows would hide its highs.
+    The coefficients are means over time, so noise can be restored as other noise of the same kind. The squared error of
+    each coefficient is taken relative to its energy, `(S - S_hat)^2 / (S^2 + floor)`. The paper uses plain L2 on
+    images. With music, plain L2 would be dominated by the low frequencies.
 
     Args:
-        floor: energy of a coefficient below which it counts as silent; 1e-10 is -100 dB of full scale.
+        floor: energy below which a coefficient counts as silent; 1e-10 is 100 dB below full scale.
 
     Reference: J. Bruna, P. Sprechmann, Y. LeCun, "Super-Resolution with Deep Convolutional Sufficient
     Statistics", ICLR 2016, equation 9 (with the scattering network of their section 3.2).

@@ -1,4 +1,4 @@
-"""The loss of the first models: log spectra, spectral convergence and mel bands over several STFTs."""
+"""A loss that compares log spectra, magnitudes and mel bands over several STFTs."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from ..annotations import Tensor
 
 
 def _mel_bands(sample_rate: int, frame_length: int, num_bands: int) -> np.ndarray:
-    """Triangles that share a power spectrum out to mel bands: `(bins, bands)`, float32."""
+    """Returns triangular weights `(bins, bands)`, float32, that sum a power spectrum in mel bands."""
     from librosa.filters import mel
 
     return mel(sr=sample_rate, n_fft=frame_length, n_mels=num_bands, norm=None).T
@@ -18,27 +18,26 @@ def _mel_bands(sample_rate: int, frame_length: int, num_bands: int) -> np.ndarra
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class MultiResolutionSTFT(keras.losses.Loss):
-    """Log-spectral distance plus spectral convergence, averaged over several STFTs.
+    """Computes the log-spectral distance plus the spectral convergence, averaged over several STFTs.
 
-    The log term is the package's LSD made smooth: the difference of
-    `log10(power + floor)`, root mean square over the bins, mean over the frames;
-    `floor` hides what is too quiet to be heard. The convergence term is
-    `||M - M_hat|| / (||M|| + silence)`: its denominator cannot vanish, so a silent
-    window does not explode.
+    The log term is a smooth version of the package's LSD: the root mean square over the bins of the difference of
+    `log10(power + floor)`, averaged over the frames. `floor` hides content that is too quiet to be heard. The
+    convergence term is `||M - M_hat|| / (||M|| + silence)`, where the norms of the magnitudes `M` are root mean
+    squares, and `silence` keeps the quotient finite for silent windows.
 
-    A third term, off unless it has a weight, compares the energies of mel bands in the longest frames:
+    An optional third term compares the energies of mel bands in the longest frames:
     `|log10(E + f) - log10(E_hat + f)|`. The floor `f` lies `band_range` below the loudest band of the frame, because
-    quieter bands beside it are inaudible. The log term alone is minimal at the mean level of a noise, which is 2.5 dB
-    below the level of its mean energy.
+    bands that are quieter than that are inaudible. This term corrects a bias of the log term. For noise, the log term
+    is smallest at the mean of the levels in dB, which is 2.5 dB below the level of the mean energy.
 
     Args:
-        frame_lengths: samples a frame, one STFT each; hop is a quarter.
+        frame_lengths: samples per frame of each STFT. The hop is a quarter of a frame.
         log_weight: weight of the log term.
         convergence_weight: weight of the spectral convergence.
-        floor: power added before the logarithm; 1e-10 is -100 dB under a full-scale sine.
-        band_weight: weight of the band term.
-        num_bands: mel bands from 0 Hz to half the sample rate.
-        band_range: dB.
+        floor: power added before the logarithm; 1e-10 is 100 dB below a full-scale sine.
+        band_weight: weight of the band term. With 0 there is no such term.
+        num_bands: number of mel bands from 0 Hz to half the sample rate.
+        band_range: distance in dB from the loudest band of a frame to the floor of the band term.
         sample_rate: Hz, for the mel scale.
 
     Reference: R. Yamamoto et al. (Parallel WaveGAN), ICASSP 2020, equations 5 to 7, with the root mean square
@@ -70,18 +69,21 @@ class MultiResolutionSTFT(keras.losses.Loss):
         self._mel = _mel_bands(sample_rate, max(self.frame_lengths), num_bands) if band_weight else None
 
     def _bands(self, power: Tensor) -> Tensor:
-        """Log energies of mel bands `(2 * batch, frames, bands)`, over a floor that follows `y_true`'s loudest."""
+        """Returns log energies of mel bands `(2 * batch, frames, bands)`.
+
+        The floor follows the loudest band of each frame of `y_true`.
+        """
         energy = ops.matmul(power, ops.convert_to_tensor(self._mel))
         true = energy[: ops.shape(energy)[0] // 2]
         least = 10.0 ** (-self.band_range / 10.0) * ops.max(true, axis=-1, keepdims=True) + self.floor
         return ops.log10(energy + ops.concatenate([least, least], axis=0))
 
     def _power(self, signal: Tensor, frame_length: int) -> Tensor:
-        """Power spectra `(batch * channels, frames, bins)`; a full-scale sine peaks at about 1."""
+        """Returns power spectra `(batch * channels, frames, bins)`, in which a full-scale sine peaks at about 1."""
         signal = ops.transpose(signal, (0, 2, 1))
         signal = ops.reshape(signal, (-1, ops.shape(signal)[-1]))
         real, imag = ops.stft(signal, frame_length, frame_length // 4, frame_length, window="hann", center=False)
-        # A Hann window adds up to half its length; half of that is a unit sine's peak.
+        # A Hann window adds up to half its length, and the peak of a full-scale sine is half of that sum.
         return (ops.square(real) + ops.square(imag)) * (4.0 / frame_length) ** 2
 
     def call(self, y_true: Tensor, y_pred: Tensor) -> Tensor:
@@ -95,10 +97,10 @@ class MultiResolutionSTFT(keras.losses.Loss):
             if self.band_weight and frame_length == max(self.frame_lengths):
                 bands = self._bands(ops.reshape(power, (2 * batch, -1, bins)))
                 difference = ops.mean(ops.abs(bands[:batch] - bands[batch:]), axis=(1, 2))
-                # Only the longest STFT has this term, so the average over the STFTs must not divide it.
+                # Only the longest STFT has this term, so the factor undoes the division by the number of STFTs.
                 total = total + len(self.frame_lengths) * self.band_weight * difference
             power = ops.reshape(power, (2 * batch, -1))
-            # The tiny term keeps the gradient of the square root finite on empty bins.
+            # The constant keeps the gradient of the square root finite in empty bins.
             magnitude = ops.sqrt(power + 1e-14)
             true, pred = magnitude[:batch], magnitude[batch:]
             error = ops.sqrt(ops.mean(ops.square(true - pred), axis=-1) + 1e-14)

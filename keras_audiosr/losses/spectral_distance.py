@@ -1,4 +1,4 @@
-"""Distance of a restored spectrum from the lossless one, up to the frequency where the lossless one is known."""
+"""A loss that compares a restored spectrum with the lossless one, up to the frequency to which the latter is known."""
 
 from typing import Any
 
@@ -8,19 +8,23 @@ from keras import ops
 
 from ..annotations import Tensor
 
-# Added to powers before their square root, so that its gradient stays finite.
+# Added to powers before the square root, so that its gradient stays finite.
 _TINY = 1e-14
-# Mean square, relative to a full-scale sine, below which a window counts as silent.
+# Power of a spectrum, summed over bins and frames, below which a window counts as silent. A full-scale sine peaks at 1
+# in every frame.
 _SILENCE = 1e-8
-# Hz below the cutoff at which the loss stops looking: a codec's low-pass has a slope.
+# The spectra are compared up to this many Hz below the cutoff, because a codec's low-pass has a slope.
 _MARGIN = 200.0
-# Where the levels of bands begin to count, in Hz, for the longest and the shortest frames: below, a frame of 12 ms
-# has no bin for every band.
+# Frequencies in Hz above which the levels of bands are compared, in the longest and in the shortest frames. A frame of
+# 12 ms has too few bins for the bands below 4 kHz.
 _LOWEST_BAND = (1000.0, 4000.0)
 
 
 def _bands(frame_length: int, sample_rate: int, lowest: float, bands_per_decade: int) -> tuple[np.ndarray, np.ndarray]:
-    """Members of bands evenly wide in octaves `(bins, bands)`, which add up to 1, and where each ends, in Hz."""
+    """Returns weights `(bins, bands)` that average the bins of logarithmically spaced bands, and the bands' ends in Hz.
+
+    Bands without a bin are left out.
+    """
     count = int(bands_per_decade * np.log10(sample_rate / 2 / lowest))
     edges = lowest * 10.0 ** (np.arange(count + 1) / bands_per_decade)
     frequencies = np.arange(frame_length // 2 + 1)[:, None] * sample_rate / frame_length
@@ -32,26 +36,26 @@ def _bands(frame_length: int, sample_rate: int, lowest: float, bands_per_decade:
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class SpectralDistance(keras.losses.Loss):
-    """Spectra, levels of bands and signal-to-noise ratio, each only as far up as the lossless side is known.
+    """Compares spectra, band levels and the signal-to-noise ratio, up to the cutoff of the lossless side.
 
     Nearly lossless music, such as Vorbis at 160 kbit/s, is a valid target below its own cutoff, except in the holes
-    that its codec left. Every term is masked above the cutoff. The terms that compare levels are also masked in holes:
+    that its codec left. Every term is masked above the cutoff. The log, band and bias terms are also masked in holes:
 
-    - **log**: the package's LSD, averaged over several STFTs: the difference of `log10(power + floor)`, root mean
-      square over the bins, mean over the frames;
-    - **convergence**: `||M - M_hat|| / ||M||` of the magnitudes, averaged over the same STFTs;
-    - **band**: the same as log for the mean power of bands, in the longest and the shortest frames. It is blind to
-      fine structure, which nobody can predict, and asks for the right level at the right time;
-    - **bias**: the mean over the frames of the bands' differences, absolute, mean over the bands: the level of a
-      whole window;
-    - **snr**: minus the signal-to-noise ratio in dB, of the complex spectrum of the longest frames.
+    - **log**: the package's LSD, averaged over several STFTs. It is the root mean square over the bins of the
+      difference of `log10(power + floor)`, averaged over the frames.
+    - **convergence**: `||M - M_hat|| / ||M||` of the magnitudes, averaged over the same STFTs.
+    - **band**: the same as log, but for the mean power of bands, in the longest and the shortest frames. It does not
+      depend on fine structure, which cannot be predicted, but on the right level at the right time.
+    - **bias**: the absolute value of each band's mean difference over the frames, averaged over the bands. It compares
+      the levels of a whole window.
+    - **snr**: minus the signal-to-noise ratio in dB, of the complex spectra of the longest frames.
 
     Args:
-        frame_lengths: samples a frame, one STFT each; hop is a quarter.
+        frame_lengths: samples per frame of each STFT. The hop is a quarter of a frame.
         log_weight, convergence_weight, band_weight, bias_weight, snr_weight: weights of the terms.
-        floor: power added before the logarithms; 1e-10 is -100 dB under a full-scale sine.
-        bands_per_decade: bands in a factor of ten of frequency.
-        ceiling: signal-to-noise ratio in dB, beyond which a window's loss hardly falls any further.
+        floor: power added before the logarithms; 1e-10 is 100 dB below a full-scale sine.
+        bands_per_decade: number of bands per decade of frequency.
+        ceiling: signal-to-noise ratio in dB above which the snr term hardly decreases any further.
         sample_rate: Hz.
 
     Reference: R. Yamamoto et al. (Parallel WaveGAN), ICASSP 2020, equations 5 to 7, for the first two terms.
@@ -90,20 +94,22 @@ class SpectralDistance(keras.losses.Loss):
         }
 
     def call(self, y_true: Tensor, y_pred: Tensor, cutoff: Tensor | None = None) -> Tensor:
-        """One value an example.
+        """Computes one value for each example.
 
         Args:
             y_true: lossless tensor `(batch, time, 1)`.
             y_pred: restored tensor of the same shape.
-            cutoff: Hz up to which each example's lossless side is known, `(batch,)`; half the sample rate when `None`.
+            cutoff: frequency in Hz up to which the lossless side of each example is known, `(batch,)`. `None` means
+                half the sample rate.
         """
         y_true = ops.cast(y_true, y_pred.dtype)
         if cutoff is None:
             cutoff = ops.full((ops.shape(y_true)[0],), self.sample_rate, dtype=y_pred.dtype)
         lossless = cutoff >= self.sample_rate / 2
-        # A lossless spectrum is known up to half the sample rate, so no low-pass slope has to be left out.
+        # A lossless spectrum is known up to half the sample rate, so no margin is needed.
         cutoff = ops.where(lossless, 2.0 * self.sample_rate, cutoff) - _MARGIN
-        # A nearly lossless spectrum has a hole where it is below the floor. A lossless one really is that quiet.
+        # In nearly lossless music a level below the floor is a hole of the codec. In lossless music it is a valid
+        # target, so nothing is masked.
         hole = ops.cast(ops.where(lossless, -1.0, self.floor), y_pred.dtype)[:, None, None]
         total = 0.0
         for length in self.frame_lengths:
@@ -144,15 +150,18 @@ class SpectralDistance(keras.losses.Loss):
         return loss
 
     def _spectrum(self, signal: Tensor, length: int, known: Tensor) -> tuple[Tensor, Tensor]:
-        """Real and imaginary part `(batch, frames, bins)`, 0 where nothing is known; a full-scale sine peaks at 1."""
+        """Returns real and imaginary part `(batch, frames, bins)`, which are 0 at unknown frequencies.
+
+        A full-scale sine peaks at 1.
+        """
         real, imag = ops.stft(signal[..., 0], length, length // 4, length, window="hann", center=False)
-        # A Hann window adds up to half its length; half of that is a unit sine's peak.
+        # A Hann window adds up to half its length, and the peak of a full-scale sine is half of that sum.
         scale = known * (4.0 / length)
         return real * scale, imag * scale
 
     @staticmethod
     def _root_mean_square(difference: Tensor, count: Tensor) -> Tensor:
-        """Over the `count` judged values in the last axis of `(batch, frames, n)`; mean over the frames."""
+        """Returns the root mean square of the `count` unmasked values of each frame, averaged over the frames."""
         square = ops.sum(ops.square(difference), axis=-1) / (count + 1e-6)
         return ops.mean(ops.sqrt(square + 1e-7), axis=-1)
 

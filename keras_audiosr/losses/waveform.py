@@ -1,4 +1,4 @@
-"""Losses of waveforms, sample by sample."""
+"""Losses that compare waveforms sample by sample."""
 
 from typing import Any
 
@@ -7,23 +7,23 @@ from keras import ops
 
 from ..annotations import Tensor
 
-# Energy per sample below which a window counts as silent (-100 dBFS).
+# Mean square below which a window counts as silent (-100 dBFS).
 _SILENCE = 1e-10
 
 
 def _per_example(values: Tensor) -> Tensor:
-    """Mean over everything but the batch."""
+    """Returns the mean over all axes except the batch."""
     return ops.mean(ops.reshape(values, (ops.shape(values)[0], -1)), axis=-1)
 
 
 def _energy(signal: Tensor) -> Tensor:
-    """Mean square of each example."""
+    """Returns the mean square of each example."""
     return _per_example(ops.square(signal))
 
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class L1(keras.losses.Loss):
-    """Mean absolute error."""
+    """Computes the mean absolute error."""
 
     def __init__(self, name: str = "l1", **kwargs: Any):
         super().__init__(name, **kwargs)
@@ -34,7 +34,7 @@ class L1(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class L2(keras.losses.Loss):
-    """Mean squared error."""
+    """Computes the mean squared error."""
 
     def __init__(self, name: str = "l2", **kwargs: Any):
         super().__init__(name, **kwargs)
@@ -45,10 +45,10 @@ class L2(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class Charbonnier(keras.losses.Loss):
-    """Smooth L1: the mean of `sqrt(error^2 + epsilon^2)`.
+    """Computes a smooth L1 loss, the mean of `sqrt(error^2 + epsilon^2)`.
 
     Args:
-        epsilon: where the square turns into a line, in sample units.
+        epsilon: error at which the loss changes from quadratic to linear, in the unit of the samples.
 
     Reference: P. Charbonnier et al., ICIP 1994; W.-S. Lai et al. (LapSRN), CVPR 2017, equation 2.
     """
@@ -66,14 +66,14 @@ class Charbonnier(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class NegativeSNR(keras.losses.Loss):
-    """Minus the signal-to-noise ratio, in dB.
+    """Computes minus the signal-to-noise ratio, in dB.
 
-    A logarithm of the error: a window that is already good counts as much as a bad
-    or a loud one. A silent `y_true` counts as one at -100 dBFS.
+    Because of the logarithm, all windows have the same influence, whether they are good, bad, loud or quiet. A silent
+    `y_true` counts as a signal of -100 dBFS.
 
     Args:
-        ceiling: dB beyond which a window earns next to nothing more, so that windows that had nothing to restore
-            do not outweigh the rest; `None` for no such limit.
+        ceiling: signal-to-noise ratio in dB above which the loss hardly decreases any further, so that windows with
+            nothing to restore do not dominate. `None` means no limit.
     """
 
     def __init__(self, ceiling: float | None = None, name: str = "negative_snr", **kwargs: Any):
@@ -91,10 +91,10 @@ class NegativeSNR(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class NegativeSISDR(keras.losses.Loss):
-    """Minus the scale-invariant signal-to-distortion ratio, in dB.
+    """Computes minus the scale-invariant signal-to-distortion ratio, in dB.
 
-    Reference: J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, equation 3
-    (without the removal of the mean: music has no offset to hide).
+    Reference: J. Le Roux et al., "SDR - half-baked or well done?", ICASSP 2019, equation 3. The mean is not removed,
+    because music has no DC offset.
     """
 
     def __init__(self, name: str = "negative_si_sdr", **kwargs: Any):
@@ -104,7 +104,7 @@ class NegativeSISDR(keras.losses.Loss):
         energy = _energy(y_true)
         scale = _per_example(y_true * y_pred) / (energy + _SILENCE)
         target = ops.square(scale) * energy
-        # |y_pred - scale * y_true|^2 without the cancellation of expanded squares.
+        # |y_pred - scale * y_true|^2 is computed directly, because expanding the square would lose precision.
         shape = (-1,) + (1,) * (len(y_true.shape) - 1)
         noise = _energy(y_pred - ops.reshape(scale, shape) * y_true)
         return 10.0 * ops.log10((noise + _SILENCE) / (target + _SILENCE))

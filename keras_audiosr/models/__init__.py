@@ -1,4 +1,4 @@
-"""One paper, one file, one function that returns a `keras.Model`."""
+"""The networks. Each paper has one file, with one function that returns a `keras.Model`."""
 
 from typing import Any
 
@@ -25,13 +25,13 @@ def build_model(architecture: str, **config: Any) -> keras.Model:
 
     Args:
         architecture: a key of `MODELS`.
-        **config: its function's arguments.
+        **config: the arguments of the function with that name.
 
     Returns:
-        A `keras.Model`, untrained.
+        An untrained `keras.Model`.
 
     Raises:
-        UsageError: no such architecture, or arguments it does not take.
+        UsageError: the architecture does not exist, or does not accept the arguments.
     """
     if architecture not in MODELS:
         raise UsageError(f"architecture must be one of {', '.join(sorted(MODELS))}; received {architecture!r}")

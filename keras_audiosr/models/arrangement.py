@@ -1,4 +1,4 @@
-"""How the seed's network arranges its units: side by side, their results added in pairs; or one after the other."""
+"""Arranges residual units in parallel, with their results added in pairs, or in a row, one after the other."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,14 +7,17 @@ from keras import layers
 
 ARRANGEMENTS = ("paired", "row")
 
-# (features, look-ahead left, dilation rate, name) -> (features, look-ahead left)
+# (features, remaining look-ahead, dilation rate, name) -> (features, remaining look-ahead)
 Unit = Callable[[Any, int | None, int, str], tuple[Any, int | None]]
 # (features, padding, name) -> features
 Carry = Callable[[Any, str, str], Any]
 
 
 def paddings(lookahead: int | None, kernel_size: int, *dilation_rates: int) -> tuple[list[str], int | None]:
-    """Padding of convolutions in a row: centred while the look-ahead lasts, else causal; and what is left of it."""
+    """Returns the paddings of consecutive convolutions, and the look-ahead that remains.
+
+    A convolution is centred (`"same"`) if the look-ahead suffices, and causal otherwise.
+    """
     found = []
     for dilation_rate in dilation_rates:
         ahead = kernel_size // 2 * dilation_rate
@@ -25,11 +28,11 @@ def paddings(lookahead: int | None, kernel_size: int, *dilation_rates: int) -> t
 
 
 def check_arrangement(num_units: int, dilation_rates: tuple[int, ...], arrangement: str, lookahead: int | None) -> None:
-    """Raises a `ValueError` unless the units can be arranged so."""
+    """Raises a `ValueError` if the units cannot be arranged with these arguments."""
     if num_units < 2 or num_units & (num_units - 1):
-        raise ValueError(f"num_units must be a power of two, to be added in pairs; received {num_units}; try 4")
+        raise ValueError(f"num_units must be a power of two, 2 or more; received {num_units}; try 4")
     if len(dilation_rates) != num_units:
-        raise ValueError(f"dilation_rates needs one number a unit, {num_units}; received {dilation_rates}")
+        raise ValueError(f"dilation_rates needs one number per unit, {num_units} in all; received {dilation_rates}")
     if arrangement not in ARRANGEMENTS:
         raise ValueError(f"arrangement must be 'paired' or 'row'; received {arrangement!r}; try 'paired'")
     if lookahead is not None and lookahead < 0:
@@ -48,16 +51,16 @@ def arrange(
     """Builds the units in one of `ARRANGEMENTS`.
 
     Args:
-        features: what they begin with.
-        arrangement: `"paired"` or `"row"`: weight for weight the same layers.
-        unit: makes a residual unit.
-        carry: makes the convolution that carries a sum to the next layer.
-        kernel_size: of the convolution in `carry`.
-        dilation_rates: one a unit.
-        lookahead: frames of the future that may be seen, or `None` for no limit.
+        features: input of the first units.
+        arrangement: `"paired"` or `"row"`. Both have the same layers with the same numbers of weights.
+        unit: applies a residual unit.
+        carry: applies the convolution that passes a sum to the next layer.
+        kernel_size: number of taps of the convolution in `carry`.
+        dilation_rates: dilation rate of each unit.
+        lookahead: future frames that the units may use, or `None` for no limit.
 
     Returns:
-        The features, and what is left of the look-ahead.
+        The resulting features, and the look-ahead that remains.
     """
     if arrangement == "row":
         for index, rate in enumerate(dilation_rates):
@@ -68,7 +71,7 @@ def arrange(
         return features, lookahead
     units = [unit(features, lookahead, rate, f"unit_{index}") for index, rate in enumerate(dilation_rates)]
     results = [result for result, _ in units]
-    # All units began with the same look-ahead: a sum sees as far ahead as the one that used most of it.
+    # All units begin with the same look-ahead. A sum looks ahead as far as the unit that used most of it.
     lookahead = None if lookahead is None else min(left for _, left in units if left is not None)
     layer = 0
     while len(results) > 1:

@@ -1,4 +1,4 @@
-"""The audio U-Net: strided convolutions downwards, subpixel layers upwards, and skips that concatenate features."""
+"""The audio U-Net, with strided convolutions for downsampling, subpixel layers for upsampling, and stacked skips."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ from keras import layers
 
 from ..layers import SubPixel
 
-# Filters and kernels of the levels, as in the authors' own code; deeper levels repeat the last.
+# Filters and kernel sizes of the levels, as in the authors' code. Deeper levels repeat the last value.
 FILTERS = (128, 384, 512)
 KERNEL_SIZES = (65, 33, 17, 9)
 
@@ -15,25 +15,30 @@ KERNEL_SIZES = (65, 33, 17, 9)
 def audio_unet(
     num_levels: int = 4, filters: float = 1.0, dropout_rate: float = 0.5, name: str = "audio_unet"
 ) -> keras.Model:
-    """Strided convolutions down, subpixel convolutions up, the features of each level stacked, the input added.
+    """Builds the audio U-Net, whose output is added to its input.
 
-    `num_levels` and the rates follow the paper (B = 4); filters and kernels are those of the authors' code (128,
-    384, 512, 512 filters of 65, 33, 17, 9 samples), which the formulas in the text, `max(2^(6+b), 512)` and
-    `min(2^(7-b) + 1, 9)`, give when max and min change places (but 384 for 256). As in the code, dropout stands in the
-    bottleneck and on the way up.
+    The first half of the network halves the rate at each level, and the second half doubles it again. The features of
+    each level in the first half are concatenated with those of the same level in the second.
 
-    The paper's input is a low-rate signal brought to the full rate by a cubic spline; so is ours when the degradation
-    is a lower rate, and lossy music as it is when it is a codec. Departure: the last convolution starts at zero
-    instead of a thousandth, so an untrained network returns its input.
+    `num_levels` and the rates follow the paper (B = 4). The filters and kernels are those of the authors' code: 128,
+    384, 512 and 512 filters of 65, 33, 17 and 9 samples. The formulas in the text, `max(2^(6+b), 512)` and
+    `min(2^(7-b) + 1, 9)`, give the same numbers if max and min are exchanged, except for 256 instead of 384. As in the
+    code, there is dropout in the bottleneck and in the second half.
+
+    The paper's input is a signal of a lower rate, interpolated to the full rate by a cubic spline. This package does
+    the same if the degradation is a lower rate. If the degradation is a codec, the input is the decoded lossy music.
+
+    Departure from the paper: the last convolution starts at zero, instead of at random values with a standard deviation
+    of 0.001. An untrained network therefore returns its input.
 
     Args:
-        num_levels: B, times that the rate is halved before the bottleneck halves it once more.
-        filters: factor of the filters, for smaller networks of the same shape.
-        dropout_rate: share of features dropped in training.
+        num_levels: B, the number of levels that halve the rate. The bottleneck halves it once more.
+        filters: factor by which all numbers of filters are multiplied, for smaller networks of the same shape.
+        dropout_rate: share of features that are dropped in training.
         name: the model's name.
 
     Input shape:
-        `lossy`: `(batch, time, 1)`; `time` is a multiple of `2 ** (num_levels + 1)`.
+        `lossy`: `(batch, time, 1)`, where `time` is a multiple of `2 ** (num_levels + 1)`.
 
     Output shape:
         `restored`: `(batch, time, 1)`.
@@ -73,5 +78,5 @@ def audio_unet(
         features = layers.Concatenate(name=f"up_{index}_stack")([features, stacked[index]])
     residual = layers.Conv1D(2, 9, padding="same", kernel_initializer="zeros", name="residual")(features)
     residual = SubPixel(2, name="residual_subpixel")(residual)
-    # A difference, because Keras' Add of two waveforms becomes a bias_add that TFLite cannot convert.
+    # Written as a subtraction, because Keras' Add of two waveforms becomes a bias_add that TFLite cannot convert.
     return keras.Model(lossy, layers.Subtract(name="restored")([lossy, residual]), name=name)

@@ -1,4 +1,4 @@
-"""DRCN: one convolution that is applied repeatedly. Each pass makes a prediction."""
+"""DRCN, which applies one convolution repeatedly and makes a prediction after each pass."""
 
 from typing import Any
 
@@ -15,19 +15,25 @@ def drcn(
     supervision: float = 0.5,
     name: str = "drcn",
 ) -> keras.Model:
-    """An embedding, a recursive convolution, and a reconstruction of each of its passes; their weighted mean.
+    """Builds DRCN: an embedding, a recursive convolution, and a reconstruction after each pass.
 
-    Departures from the paper, for waveforms: a kernel of 3 x 3 becomes one of 9 samples, with as many weights
-    (1,774,080 in all convolutions); the reconstruction's last convolution starts at zero, so an untrained network
-    returns its input. The predictions' weights are a softmax, and supervision is weighted by them instead of
-    equally, which makes it a loss without a target (`RecursiveSupervision`); at the start the two are the same. The
-    paper lets the weight of supervision fall while it trains; here it is constant.
+    The output is the weighted mean of the reconstructions, added to the input.
+
+    Departures from the paper:
+
+    - A kernel of 3 x 3 pixels becomes one of 9 samples, with the same number of weights (1,774,080 in all
+      convolutions).
+    - The last convolution of the reconstruction starts at zero, so an untrained network returns its input.
+    - The weights of the predictions are a softmax. Supervision uses the same weights instead of equal ones, so that it
+      needs no target (`RecursiveSupervision`). At the start of training both are the same.
+    - The weight of the supervision is constant. In the paper it decreases during training.
 
     Args:
-        num_recursions: D, times that the convolution is applied, and predictions.
-        filters: feature maps.
-        kernel_size: samples under each convolution.
-        supervision: alpha, weight of the predictions' own errors beside that of their mean, which counts one.
+        num_recursions: D, how often the convolution is applied, which is also the number of predictions.
+        filters: number of feature maps.
+        kernel_size: number of taps of each convolution, in samples.
+        supervision: alpha, weight of the error of the predictions. The error of their mean has the weight
+            `1 - supervision`.
         name: the model's name.
 
     Input shape:
@@ -37,7 +43,7 @@ def drcn(
         `restored`: `(batch, time, 1)`.
 
     Returns:
-        A functional `keras.Model`. Its `losses` hold the supervision, for an L2 loss beside it.
+        A functional `keras.Model`. Its `losses` contain the supervision, which complements an L2 loss of the output.
 
     Reference: J. Kim, J. K. Lee, K. M. Lee, "Deeply-Recursive Convolutional Network for Image Super-Resolution",
     CVPR 2016, sections 3.1 to 3.3.
@@ -58,8 +64,8 @@ def drcn(
         features = layers.ReLU(name=f"recursion_{index}_relu")(recursive(features))
         reconstruction = layers.ReLU(name=f"reconstruction_{index}_relu")(first(features))
         residuals.append(last(reconstruction))
-    # The skip is the same for all predictions, so it may follow their mean.
+    # The skip is the same for all predictions, so it can be applied once, to their mean.
     predictions = layers.Concatenate(name="predictions")(residuals)
     residual = RecursiveSupervision(supervision, name="weighted_mean")(predictions)
-    # A difference, because Keras' Add of two waveforms becomes a bias_add that TFLite cannot convert.
+    # Written as a subtraction, because Keras' Add of two waveforms becomes a bias_add that TFLite cannot convert.
     return keras.Model(lossy, layers.Subtract(name="restored")([lossy, residual]), name=name)

@@ -1,4 +1,4 @@
-"""DRRN: recursive blocks whose residual units share their weights."""
+"""DRRN, which consists of recursive blocks whose residual units share their weights."""
 
 import keras
 from keras import layers
@@ -13,7 +13,10 @@ def _activated(inputs: Tensor, name: str) -> Tensor:
 
 
 def _recursive_block(inputs: Tensor, num_units: int, filters: int, kernel_size: int, name: str) -> Tensor:
-    """A convolution, then one residual unit `num_units` times, each with the first features as identity branch."""
+    """Applies a convolution, and then one residual unit `num_units` times.
+
+    The output of the convolution is the identity branch of every unit.
+    """
     convolution = {"padding": "same", "kernel_initializer": "he_normal"}
     first = layers.Conv1D(filters, kernel_size, **convolution, name=f"{name}_first")(
         _activated(inputs, f"{name}_first")
@@ -21,7 +24,7 @@ def _recursive_block(inputs: Tensor, num_units: int, filters: int, kernel_size: 
     one, two = (layers.Conv1D(filters, kernel_size, **convolution, name=f"{name}_shared_{i}") for i in (1, 2))
     outputs = first
     for unit in range(num_units):
-        # The convolutions are shared, the normalizations are each unit's own: every pass has other statistics.
+        # The units share their convolutions, but not their normalizations, because every pass has other statistics.
         inner = one(_activated(outputs, f"{name}_unit_{unit}_1"))
         inner = two(_activated(inner, f"{name}_unit_{unit}_2"))
         outputs = layers.Add(name=f"{name}_unit_{unit}_add")([first, inner])
@@ -31,20 +34,20 @@ def _recursive_block(inputs: Tensor, num_units: int, filters: int, kernel_size: 
 def drrn(
     num_blocks: int = 1, num_units: int = 9, filters: int = 128, kernel_size: int = 9, name: str = "drrn"
 ) -> keras.Model:
-    """Recursive blocks of pre-activated residual units, and the input added to what they give.
+    """Builds recursive blocks of pre-activated residual units, whose output is added to the input.
 
-    The paper's DRRN_B1U9 is `num_blocks=1, num_units=9`, its DRRN_B1U25 `num_units=25`; both have 297,216 weights in
-    convolutions, and `2 * num_units + 2` layers of them a block. As in the authors' own code, units share their
-    convolutions and keep their batch normalizations.
+    The paper's DRRN_B1U9 is `num_blocks=1, num_units=9`, and its DRRN_B1U25 is `num_blocks=1, num_units=25`. Both have
+    297,216 weights in their `2 * num_units + 2` convolutional layers. As in the authors' code, the units of a block
+    share their convolutions, but not their batch normalizations.
 
-    Departures from the paper, for waveforms: a kernel of 3 x 3 becomes one of 9 samples, with as many
-    weights; the last convolution starts at zero, so an untrained network returns its input.
+    Departures from the paper: a kernel of 3 x 3 pixels becomes one of 9 samples, with the same number of weights. The
+    last convolution starts at zero, so an untrained network returns its input.
 
     Args:
-        num_blocks: B, recursive blocks; each has weights of its own.
-        num_units: U, times that a block's unit is used.
-        filters: feature maps.
-        kernel_size: samples under each convolution.
+        num_blocks: B, the number of recursive blocks. Each has its own weights.
+        num_units: U, how often the unit of a block is applied.
+        filters: number of feature maps.
+        kernel_size: number of taps of each convolution, in samples.
         name: the model's name.
 
     Input shape:
@@ -65,5 +68,5 @@ def drrn(
         features = _recursive_block(features, num_units, filters, kernel_size, f"block_{block}")
     output = layers.Conv1D(1, kernel_size, padding="same", kernel_initializer="zeros", name="residual")
     residual = output(_activated(features, "residual"))
-    # A difference, because Keras' Add of two waveforms becomes a bias_add that TFLite cannot convert.
+    # Written as a subtraction, because Keras' Add of two waveforms becomes a bias_add that TFLite cannot convert.
     return keras.Model(lossy, layers.Subtract(name="restored")([lossy, residual]), name=name)

@@ -1,4 +1,4 @@
-"""The network of Kim, Ryu and Jeong (2023): residual units whose results are added in pairs."""
+"""The network of Kim, Ryu and Jeong (2023), whose parallel residual units are added in pairs."""
 
 import keras
 from keras import layers
@@ -13,7 +13,7 @@ from .arrangement import arrange, check_arrangement, paddings
 def _carry(
     features: Tensor, filters: int, kernel_size: int, batch_normalization: bool, padding: str, name: str
 ) -> Tensor:
-    """Carries features to the next layer through a pre-activated convolution."""
+    """Passes features to the next layer through a pre-activated convolution."""
     if batch_normalization:
         features = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(features)
     # Without an activation the convolutions of all layers would collapse into one.
@@ -27,7 +27,7 @@ def _carry(
 def _unit(
     features: Tensor, sizes: tuple[int, int, bool], lookahead: int | None, dilation_rate: int, name: str
 ) -> tuple[Tensor, int | None]:
-    """A residual unit within a look-ahead; its result, and what is left of the look-ahead."""
+    """Applies a residual unit within a look-ahead, and returns its result and the look-ahead that remains."""
     (first, second), left = paddings(lookahead, sizes[1], dilation_rate, 1)
     unit = ResidualUnit(*sizes, dilation_rate, padding="same" if left is None else (first, second), name=name)
     return unit(features), left
@@ -47,48 +47,46 @@ def paired_resnet(
     gate: bool = False,
     name: str = "paired_resnet",
 ) -> keras.Model:
-    """Residual units on the first features, their results added in pairs layer by layer.
+    """Builds a tree of parallel residual units, whose results are added in pairs layer by layer.
 
-    Several of DRRN's residual units work side by side on the initial features;
-    their results are added in pairs, a convolution carries each sum to the next
-    layer, and so on until one is left. A last residual unit and one convolution
-    give the output. The output convolution starts at zero: an untrained network
-    returns its input.
+    Several of DRRN's residual units receive the same initial features. Their results are added in pairs, and a
+    convolution passes each sum to the next layer, until one sum remains. A last residual unit and one convolution
+    compute the output. The output convolution starts at zero, so an untrained network returns its input.
 
-    Two forms of one tree:
+    The tree has two forms:
 
-    - at **sample rate** (`frame_length=None`), the paper's: the tree works on the waveform and its
-      output is subtracted from the input (a skip written as a difference, see below);
-    - at **frame rate**, the same tree between a fixed STFT and its exact inverse: 256 samples a step
-      instead of one, and for each bin a gain and an added term (`SpectralGainAndFill`).
+    - at **sample rate** (`frame_length=None`), as in the paper: the tree works on the waveform, and its output is
+      subtracted from the input;
+    - at **frame rate**: the tree works between a fixed STFT and its exact inverse, with one step for every `hop_length`
+      samples. For each bin it returns a gain and an added term (`SpectralGainAndFill`).
 
-    Departures from the paper: it prints neither sizes nor the order of activation; units are
-    pre-activated as DRRN's are, and so are the convolutions between layers. The skip is a
-    subtraction because Keras' `Add` of two `(1, time, 1)` tensors turns into a `bias_add` that TFLite
-    cannot convert.
+    The paper states neither the sizes nor the order of the activations. Here the units and the convolutions between
+    layers are pre-activated, as in DRRN. The skip is a subtraction, because Keras' `Add` of two `(1, time, 1)` tensors
+    becomes a `bias_add` that TFLite cannot convert.
 
     Args:
-        num_units: units side by side, a power of two.
-        filters: feature maps throughout the tree.
-        kernel_size: samples (or frames) under each convolution of the tree.
-        batch_normalization: as in DRRN, before every activation.
-        dilation_rates: one a unit, of its first convolution: units that look at the same features over
-            different spans of time cost no more than equal ones. All 1, as in the paper, when `None`.
-        frame_length: samples a frame of the STFT; `None` for the sample-rate form.
-        hop_length: samples a step of the STFT; a quarter of `frame_length` when `None`.
-        arrangement: `"paired"`, the paper's, or `"row"`: the same layers, weight for weight, one after the other,
-            to see what adding in pairs is good for.
-        lookahead: frames (samples at sample rate) of the future that all convolutions together may see, for a
-            player that cannot wait: from the first on they are centred while it lasts, and causal after it.
-            All centred when `None`. The STFT's own `frame_length - hop_length` samples come on top.
-        first_kernel_size: of the first convolution; `kernel_size` when `None`. At frame rate it reads three numbers a
-            bin, so 1 saves a fifth of all weights.
-        gate: at frame rate, whether one more answer a frame, from 0 to 1, scales the whole correction: one number
-            leaves a frame alone that has nothing to restore. It starts at 0.95.
+        num_units: number of parallel units, a power of two.
+        filters: number of feature maps in the whole tree.
+        kernel_size: number of taps of each convolution of the tree, in samples or frames.
+        batch_normalization: whether batch normalization precedes every activation, as in DRRN.
+        dilation_rates: dilation rate of the first convolution of each unit. Units with different rates cover different
+            spans of time at the same cost. With `None` all are 1, as in the paper.
+        frame_length: samples per frame of the STFT, or `None` for the form at sample rate.
+        hop_length: samples per step of the STFT. `None` means a quarter of `frame_length`.
+        arrangement: `"paired"`, as in the paper, or `"row"`, the same layers one after the other. The latter shows the
+            effect of the pairing.
+        lookahead: future frames (or samples, at sample rate) that all convolutions together may use, for players with
+            low latency. The first convolutions are centred as far as the look-ahead suffices, and the others are
+            causal. With `None` all are centred. The STFT adds `frame_length - hop_length` samples.
+        first_kernel_size: number of taps of the first convolution. `None` means `kernel_size`. At frame rate this
+            convolution reads three numbers per bin; with 224 filters and frames of 1,024 samples, 1 tap instead of 3
+            saves a fifth of all weights.
+        gate: whether the network at frame rate also returns a factor from 0 to 1 for the whole correction of a frame,
+            so that it can leave frames unchanged that need no restoration. The factor starts at 0.95.
         name: the model's name.
 
     Input shape:
-        `lossy`: `(batch, time, 1)`; at frame rate `time` is a multiple of `hop_length`.
+        `lossy`: `(batch, time, 1)`. At frame rate `time` is a multiple of `hop_length`.
 
     Output shape:
         `restored`: `(batch, time, 1)`.
@@ -97,8 +95,8 @@ def paired_resnet(
         A functional `keras.Model`.
 
     Raises:
-        ValueError: `num_units` is no power of two, `dilation_rates` are not as many, an unknown arrangement,
-            a negative look-ahead, or the STFT's lengths do not fit.
+        ValueError: `num_units` is not a power of two, the number of `dilation_rates` differs from it, the arrangement
+            is unknown, the look-ahead is negative, or `frame_length` and `hop_length` do not fit.
 
     Reference: J. Kim, H. Ryu, C. Jeong, "A Deep Learning based Audio Super-Resolution Algorithm from
     Lossless and Lossy Input Data" (2023); Y. Tai et al., CVPR 2017, for the unit.

@@ -1,4 +1,4 @@
-"""The paired residual network on bands of a spectrum, with an excitation for what the codec removed."""
+"""The paired residual network on bands of a spectrum, with an excitation that replaces what the codec removed."""
 
 import keras
 from keras import layers
@@ -25,7 +25,8 @@ from ..layers import (
 )
 from .arrangement import arrange, check_arrangement, paddings
 
-# Frames over which the excitation is levelled, and over which a frame's loudness is compared.
+# Number of frames over which the power of the excitation is averaged, and of frames that a frame's level is compared
+# with.
 _LEVELLED = 4
 _COMPARED = 8
 
@@ -61,43 +62,46 @@ def paired_resnet_bands(
     folded: bool = False,
     name: str = "paired_resnet_bands",
 ) -> keras.Model:
-    """`paired_resnet` at frame rate, in bands that share their weights.
+    """Builds `paired_resnet` at frame rate, on bands that share their weights.
 
-    A frame's bins are cut into bands of equal width, and the tree of residual units works on
-    `(frames, bands, maps)`: kernels reach over frames and over neighbouring bands, and every band is an example for
-    all others. A learned embedding says which band it is. A mean of some features over a second or more tells every
-    frame how bright the song is.
+    The bins of a frame are divided into bands of equal width, and the tree of residual units works on tensors
+    `(batch, frames, bands, maps)`. Its kernels cover frames and neighbouring bands. The bands share all kernels, and a
+    learned embedding identifies each band. A mean of some features over `mean_frames` frames (128 are 1.5 s at
+    44.1 kHz) describes how bright the song is.
 
-    What the codec left gets a real gain for each bin (`BandGainAndFill`). What it removed is filled with an
-    excitation, the short-time spectrum of a distorted, high-passed copy of the input, at levels that the network
-    answers, in shorter frames. So nothing of the fill sounds long before an attack, and its phase is music's:
-    a network that predicts the phase of lost highs settles on one that hardly changes, which buzzes at the frame rate.
+    Content that the codec left receives a real gain for each bin (`BandGainAndFill`). Content that it removed is
+    replaced by an excitation, the short-time spectrum of a distorted, high-passed copy of the input. The network
+    returns only the levels of the excitation. Its frames are shorter than those of the gains, so it does not sound long
+    before an attack. Its phase comes from the music. A network that predicts the phase of lost highs converges to a
+    phase that hardly changes, which is heard as a buzz at the frame rate.
 
-    The network is odd under polarity, `f(-x) = -f(x)`, and indifferent to loudness, `f(a x) = a f(x)`. An untrained
-    one adds a fill of -70 dB.
+    The network is odd under a change of polarity, `f(-x) = -f(x)`, and independent of loudness, `f(a x) = a f(x)`. An
+    untrained network adds an excitation of -70 dB.
 
-    Departures from the seed: units work on bands and without batch normalization; their first convolution runs over
-    frames, their second over bands.
+    Departures from the paper: the units work on bands and have no batch normalization. Their first convolution covers
+    frames, and their second one bands.
 
     Args:
-        num_units: units side by side, a power of two.
-        filters: feature maps of a band.
-        kernel_size: frames, and bands, under each convolution of the tree.
-        dilation_rates: one a unit, of its convolution over frames. All 1 when `None`.
-        frame_length: samples a frame of the STFT, a power of two.
-        hop_length: samples a step of the STFT, half or a quarter of a frame; as long are the frames of the fill.
-        num_bands: bands of `frame_length / 2 / num_bands` bins.
-        mean_frames: frames of the long mean, a power of two; 1 for none.
-        mean_filters: features of which the long mean is taken.
-        arrangement: `"paired"`, the seed's, or `"row"`: the same layers, weight for weight, one after the other.
-        lookahead: frames of the future that all convolutions together may see, for a player that cannot wait: from
-            the first on they are centred while it lasts, and causal after it; means are causal. All centred when
-            `None`. The STFT's own `frame_length - hop_length` samples come on top.
-        folded: of the transforms (`STFT`): quicker, for 1.2 MB more of constants. It changes no weight.
+        num_units: number of parallel units, a power of two.
+        filters: number of feature maps of a band.
+        kernel_size: number of taps of each convolution of the tree, in frames and in bands.
+        dilation_rates: dilation rate of each unit's convolution over frames. With `None` all are 1.
+        frame_length: samples per frame of the STFT, a power of two.
+        hop_length: samples per step of the STFT, half or a quarter of a frame. It is also the frame length of the
+            excitation.
+        num_bands: number of bands, each of `frame_length / 2 / num_bands` bins.
+        mean_frames: number of frames of the long mean, a power of two. With 1 there is no such mean.
+        mean_filters: number of features that the long mean is computed of.
+        arrangement: `"paired"`, as in the paper, or `"row"`, the same layers one after the other.
+        lookahead: future frames that all convolutions together may use, for players with low latency. The first
+            convolutions are centred as far as the look-ahead suffices, and the others are causal, as are the means.
+            With `None` all are centred. The STFT adds `frame_length - hop_length` samples.
+        folded: whether the transforms are folded (`STFT`), which is faster and needs 1.2 MB more of constants at the
+            default lengths. It does not change the weights.
         name: the model's name.
 
     Input shape:
-        `lossy`: `(batch, time, 1)`; `time` a multiple of `hop_length`.
+        `lossy`: `(batch, time, 1)`, where `time` is a multiple of `hop_length`.
 
     Output shape:
         `restored`: `(batch, time, 1)`.
@@ -106,8 +110,9 @@ def paired_resnet_bands(
         A functional `keras.Model`.
 
     Raises:
-        ValueError: `num_units` or `mean_frames` is no power of two, `dilation_rates` are not as many as the units,
-            an unknown arrangement, a negative look-ahead, or bands that do not divide the short frames' bins.
+        ValueError: `num_units`, `mean_frames` or `frame_length` is not a power of two, the number of `dilation_rates`
+            differs from that of the units, the arrangement is unknown, the look-ahead is negative, `hop_length` is
+            neither half nor a quarter of `frame_length`, or `num_bands` does not divide the bins of a short frame.
 
     Reference: J. Kim, H. Ryu, C. Jeong, "A Deep Learning based Audio Super-Resolution Algorithm from
     Lossless and Lossy Input Data" (2023), for the tree; Y. Tai et al., CVPR 2017, for the unit; E. Larsen,
@@ -162,16 +167,16 @@ def paired_resnet_bands(
     features, _ = _unit(features, *sizes, last, 1, "last_unit")
     features = layers.ReLU(name="last_relu")(features)
 
-    # A gain for each bin of a band, and a level for each of its excitation.
+    # A gain for each bin of a band, and a level for each bin of its excitation.
     answers = frame_length // 2 // num_bands + excitation[0].shape[-1]
     answer = layers.Conv2D(answers, 1, kernel_initializer="zeros", name="output")(features)
     answer = BandEmbedding(name="output_bias")(answer)
-    # Starts at 0.95.
+    # The sigmoid of 3.0 is 0.95.
     opening = layers.Dense(
         1, activation="sigmoid", kernel_initializer="zeros", bias_initializer=Constant(3.0), name="gate"
     )(BandMean(name="band_mean")(features))
     spectra = BandGainAndFill(name="gain_and_fill")(real, imag, *excitation, power, answer, opening)
-    # Two waveforms are added as rows: see `paired_resnet` on sums of `(1, time, 1)`.
+    # The waveforms are added as rows, because TFLite cannot convert the `Add` of two `(1, time, 1)` tensors.
     long = layers.Reshape((-1, hop_length), name="long_rows")(
         InverseSTFT(frame_length, hop_length, folded, name="inverse")(*spectra[:2])
     )

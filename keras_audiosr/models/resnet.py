@@ -1,4 +1,4 @@
-"""ResNet for waveforms: plain, as first published, and pre-activated."""
+"""ResNet for waveforms, in three variants: without shortcuts, as first published, and pre-activated."""
 
 import keras
 from keras import layers
@@ -17,23 +17,24 @@ def resnet(
     variant: str = "original",
     name: str = "resnet",
 ) -> keras.Model:
-    """Blocks of two convolutions, each block's input added to its output.
+    """Builds blocks of two convolutions. The input of each block is added to its output, except in the plain variant.
 
-    The three networks of He's two papers have the same convolutions:
+    The three variants are networks of the two papers by He et al., and have the same convolutions:
 
-    - `"plain"`: conv-BN-ReLU one after the other, no shortcut (the papers' control);
-    - `"original"`: conv-BN-ReLU-conv-BN, the shortcut, ReLU;
-    - `"pre_activation"`: BN-ReLU-conv-BN-ReLU-conv, the shortcut, and nothing on its way.
+    - `"plain"`: conv-BN-ReLU-conv-BN-ReLU without a shortcut, the baseline of the papers;
+    - `"original"`: conv-BN-ReLU-conv-BN, then the shortcut is added, then ReLU;
+    - `"pre_activation"`: BN-ReLU-conv-BN-ReLU-conv, then the shortcut is added without a further activation.
 
-    Departures from the papers, which classify pictures: no pooling and no stages of growing width, since every
-    sample wants an answer, so all blocks have the same filters; a kernel of 3 x 3 becomes one of 9 samples, with as
-    many weights; one convolution gives the waveform. The papers have no skip from input to output, and so has this.
+    Departures from the papers, which classify images: there is no pooling, because the network returns a value for
+    every sample. All blocks have the same number of filters. A kernel of 3 x 3 pixels becomes one of 9 samples, with
+    the same number of weights. One convolution computes the waveform. As in the papers, there is no skip from input to
+    output.
 
     Args:
-        num_blocks: residual blocks, two convolutions each.
-        filters: feature maps.
-        kernel_size: samples under each convolution.
-        variant: one of the three.
+        num_blocks: number of residual blocks, each with two convolutions.
+        filters: number of feature maps.
+        kernel_size: number of taps of each convolution, in samples.
+        variant: `"plain"`, `"original"` or `"pre_activation"`.
         name: the model's name.
 
     Input shape:
@@ -46,7 +47,7 @@ def resnet(
         A functional `keras.Model`.
 
     Raises:
-        ValueError: an unknown variant.
+        ValueError: the variant is unknown.
 
     Reference: K. He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, figure 2 and section 3.3;
     K. He et al., "Identity Mappings in Deep Residual Networks", ECCV 2016, figure 4e.

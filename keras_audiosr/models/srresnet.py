@@ -1,4 +1,4 @@
-"""SRResNet: sixteen residual blocks under one long skip."""
+"""SRResNet, which consists of sixteen residual blocks and one long skip around them."""
 
 import keras
 from keras import layers
@@ -10,18 +10,20 @@ from ..layers.residual import MOMENTUM
 def srresnet(
     num_blocks: int = 16, filters: int = 64, kernel_size: int = 9, scale: int = 1, name: str = "srresnet"
 ) -> keras.Model:
-    """Blocks conv-BN-PReLU-conv-BN, the features of the first convolution added to those of the last.
+    """Builds residual blocks conv-BN-PReLU-conv-BN, with a skip from the first convolution to the end of the blocks.
 
-    Departures from the paper, for waveforms: kernels of 3 x 3 become `kernel_size` samples, 9 for as many
-    weights, and the 9 x 9 ones of the first and the last layer `kernel_size` squared, 81; one channel instead of three.
-    Lossy music has the rate of the lossless, so upsampling is an option. As in the paper there is no skip from input
-    to output: the network must learn to carry the music through.
+    Departures from the paper: kernels of 3 x 3 pixels become kernels of `kernel_size` samples, where 9 gives the same
+    number of weights. The 9 x 9 kernels of the first and the last layer become kernels of `kernel_size` squared (81)
+    samples. There is one channel instead of three. Upsampling is optional, because lossy music usually has the sample
+    rate of the lossless music. As in the paper, there is no skip from input to output, so the network has to learn to
+    reproduce its input.
 
     Args:
-        num_blocks: B, residual blocks.
-        filters: feature maps.
-        kernel_size: samples under each convolution but the first and the last, whose kernel is its square.
-        scale: output samples per input sample: 1, or a power of two, which subpixel layers implement.
+        num_blocks: B, the number of residual blocks.
+        filters: number of feature maps.
+        kernel_size: number of taps of each convolution, in samples. The first and the last convolution have the square
+            of this number.
+        scale: output samples per input sample, 1 or another power of two. Subpixel layers do the upsampling.
         name: the model's name.
 
     Input shape:
@@ -31,10 +33,10 @@ def srresnet(
         `restored`: `(batch, scale * time, 1)`.
 
     Returns:
-        A functional `keras.Model`. `runners` take those with `scale=1`.
+        A functional `keras.Model`. The runners accept only models with `scale=1`.
 
     Raises:
-        ValueError: `scale` is no power of two.
+        ValueError: `scale` is not a power of two.
 
     Reference: C. Ledig et al., "Photo-Realistic Single Image Super-Resolution Using a Generative Adversarial
     Network", CVPR 2017, section 2.1 and figure 4; W. Shi et al., CVPR 2016, for the subpixel layers.
@@ -62,7 +64,7 @@ def srresnet(
     features = normalization("last_norm")(convolution(filters, kernel_size, "last")(features))
     features = layers.Add(name="long_skip")([first, features])
     for index in range(scale.bit_length() - 1):
-        # Twice the maps, where a picture needs four times: a waveform has one way to go.
+        # A waveform needs twice the number of maps, and an image four times, because a waveform has one dimension.
         features = convolution(2 * filters, kernel_size, f"upsampling_{index}")(features)
         features = prelu(f"upsampling_{index}_prelu")(SubPixel(2, name=f"subpixel_{index}")(features))
     restored = convolution(1, kernel_size**2, "restored")(features)

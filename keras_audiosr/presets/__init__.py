@@ -1,7 +1,7 @@
-"""Presets: one JSON file each, the only home of a model's numbers.
+"""Presets, which are the only place for the numbers of a model. Each preset is one JSON file.
 
-A preset says which network, at which sample rate, on which windows, and how it
-is trained and exported. It needs no Keras to be read.
+A preset defines the network, its sample rate, the windows that it is trained on, its training and its export. Presets
+can be read without Keras.
 """
 
 import json
@@ -28,35 +28,36 @@ __all__ = [
 ]
 
 DEFAULT_PRESET = "paired_resnet_bands_44k"
-# What version 0.1.0 called the default: command lines with that name stay usable, and get the model of today.
+# The name of the default in version 0.1.0. Command lines with that name still work, and use the current default.
 _RENAMED = {"paired_resnet_frame_44k": DEFAULT_PRESET}
 
 
 def list_presets() -> list[str]:
-    """Names of the presets inside the package, in alphabetical order."""
+    """Returns the names of the presets in the package, in alphabetical order."""
     files = resources.files(__package__).iterdir()
     return sorted(file.name.removesuffix(".json") for file in files if file.name.endswith(".json"))
 
 
 def current_name(name: str) -> str:
-    """A preset's name of today, for one that an earlier version gave it; any other name as it is."""
+    """Returns the current name of a preset for a name from an earlier version, and any other name unchanged."""
     return _RENAMED.get(name, name)
 
 
 def load_preset(name_or_path: str | os.PathLike[str]) -> dict:
-    """Reads a preset by its name, or from a JSON file of the same form.
+    """Reads a preset by its name or from a JSON file.
 
     Args:
         name_or_path: one of `list_presets()`, or the path of a `.json` file.
 
     Returns:
-        The preset, with keys `name`, `description`, `sample_rate` (Hz), `model`, `data`, `training`, `export`. How far
-        the network sees, and the grid of its windows, are computed from the network (`streaming.receptive_field`).
+        The preset, with the keys `name`, `description`, `sample_rate` (Hz), `model`, `data`, `training` and `export`.
+        It does not contain the receptive field and the grid of the windows, which are computed from the network
+        (`streaming.receptive_field`).
 
     Raises:
-        UsageError: no such preset; the nearest name is in the message.
-        ArtifactError: the file is no preset: a key is missing or unknown, or a value is of another type or out of its
-            range.
+        UsageError: the preset does not exist. The message contains the nearest name.
+        ArtifactError: the file is not a valid preset: a key is missing or unknown, or a value has the wrong type or is
+            out of its range.
     """
     name = current_name(str(name_or_path))
     if name in list_presets():
@@ -73,25 +74,25 @@ def load_preset(name_or_path: str | os.PathLike[str]) -> dict:
 
 
 def read_recorded(path: Path) -> dict[str, Any]:
-    """The preset that a run noted in its folder, as `check_recorded` takes it.
+    """Reads the preset that a training run saved in its folder, and checks it with `check_recorded`.
 
     Raises:
-        ArtifactError: the file cannot be read, or is no preset.
+        ArtifactError: the file cannot be read, or is not a preset.
     """
     return check_recorded(_parse(_read(path), str(path)), str(path))
 
 
 def check_recorded(preset: Any, source: str) -> dict[str, Any]:
-    """A preset that a model was once made with, when it says what running that model takes.
+    """Checks a preset that was saved with a model, and returns it if it has all that is needed to run the model.
 
-    Another version may have made it: what it says of the training is history, and is not held to today's keys.
+    Another version of the package may have written it, so the settings of the training are not checked.
 
     Args:
-        preset: what JSON gave.
-        source: what is named in errors.
+        preset: the parsed JSON.
+        source: name of the preset's origin, for error messages.
 
     Raises:
-        ArtifactError: something that is needed is missing, or of another type.
+        ArtifactError: a required key is missing, or its value has the wrong type.
     """
     needed = {"name": str, "description": str, "sample_rate": int, "model": dict, "data": dict, "training": dict}
     require_keys(preset, needed | {"export": dict}, f"a preset ({source})", "bring the file back")
@@ -117,20 +118,20 @@ def _parse(text: str, source: str) -> Any:
 def _require_name(preset: dict[str, Any], source: str) -> None:
     if not is_name(preset["name"]):
         raise ArtifactError(
-            f"a preset's name has letters, digits, '_', '-' and '.'; {source} has {preset['name']!r}; give it another"
+            f"a preset's name has letters, digits, '_', '-' and '.'; {source} has {preset['name']!r}; rename it"
         )
 
 
 def is_name(name: str) -> bool:
-    """Whether a name can be a folder's: letters, digits, `_`, `-` and `.`, the first of them no dot."""
+    """Whether a name can be used for a folder: letters, digits, `_`, `-` and `.`, but no dot at the beginning."""
     return re.fullmatch(r"[\w-][\w.-]*", name) is not None
 
 
 def bundled_folder(name: str) -> Path:
-    """The folder of a preset's trained artefacts, `exported_models/<name>`.
+    """Returns the folder of a preset's trained model, `exported_models/<name>`.
 
     Raises:
-        ArtifactError: this preset ships without weights.
+        ArtifactError: this preset comes without weights.
     """
     name = current_name(name)
     for root in _bundled_roots():
@@ -142,11 +143,11 @@ def bundled_folder(name: str) -> Path:
 
 
 def is_bundled(path: str | os.PathLike[str]) -> bool:
-    """Whether a path lies, links followed, in the trained artefacts that came with the package."""
+    """Whether a path lies in the trained models that come with the package. Symbolic links are resolved."""
     return any(Path(path).resolve().is_relative_to(root.resolve()) for root in _bundled_roots())
 
 
 def _bundled_roots() -> tuple[Path, Path]:
-    # In a wheel the folder is the package keras_audiosr.exported_models; in a checkout it lies beside the package.
+    # In a wheel the folder is inside the package; in a checkout it lies beside the package.
     package = Path(__file__).parents[1]
     return package / "exported_models", package.parent / "exported_models"

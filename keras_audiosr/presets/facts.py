@@ -1,4 +1,4 @@
-"""The facts that are needed to run a model, in one record that passes from `metadata.json` to the runner."""
+"""The facts that are needed to run a model, in one record that is passed from `metadata.json` to the runner."""
 
 import dataclasses
 from typing import Any
@@ -8,20 +8,20 @@ from ..errors import ArtifactError
 
 @dataclasses.dataclass(frozen=True)
 class ModelFacts:
-    """The facts of one trained model.
+    """The facts about one trained model.
 
     Attributes:
         name: the preset's name.
-        sample_rate: Hz of the audio the model was trained on.
-        window_length: samples the network takes at once, a multiple of `hop_length`.
+        sample_rate: sample rate in Hz of the audio that the model was trained on.
+        window_length: samples that the network takes at once, a multiple of `hop_length`.
         context: samples on each side that can influence an output sample, a multiple of `hop_length`.
-        hop_length: the grid, in samples, on which windows may start.
-        undo_encoder_gain: whether the model learnt from music whose encoder's gain (`files.encoder_gain`) was undone.
-        version: what tells these weights from others of the same name, such as the beginning of their SHA-256;
-            empty when unknown.
+        hop_length: grid in samples on which windows may start.
+        undo_encoder_gain: whether the gain of the encoder (`files.encoder_gain`) was undone in the training music.
+        version: distinguishes these weights from others of the same name, for example by the beginning of their
+            SHA-256; empty if unknown.
 
     Raises:
-        ArtifactError: no sample rate, or lengths that do not fit each other.
+        ArtifactError: the sample rate is not positive, or the lengths do not fit each other.
     """
 
     name: str
@@ -43,13 +43,14 @@ class ModelFacts:
             )
 
     def recorded(self) -> dict[str, Any]:
-        """The entries of `metadata.json`: all but the version, which is of one file among the exported ones."""
+        """Returns the entries of `metadata.json`, without the version, which belongs to one of the exported files."""
         entries = dataclasses.asdict(self)
         del entries["version"]
         return entries
 
 
-# Of `metadata.json`, of a preset's `data` (false where it is not said), and of what a served model tells.
+# The key of this fact in `metadata.json`, in a preset's `data` (where its default is false), and in the description
+# that a model server returns.
 UNDO_ENCODER_GAIN = "undo_encoder_gain"
-# The facts that are numbers.
+# The names of the facts that are numbers.
 NUMBERS = ("sample_rate", "window_length", "context", "hop_length")

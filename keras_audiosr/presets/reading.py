@@ -1,4 +1,4 @@
-"""Reads settings from JSON: returns an instance of a dataclass, or reports in one line what is wrong."""
+"""Reads settings from JSON into dataclasses, and reports in one line what is wrong with them."""
 
 import dataclasses
 import difflib
@@ -12,15 +12,15 @@ T = TypeVar("T")
 
 
 def read_settings(kind: type[T], given: Any, where: str) -> T:
-    """An instance of a dataclass, of a dict with its fields for keys. Fields may be dataclasses, and tuples of them.
+    """Converts parsed JSON to an instance of a dataclass. Its fields may be dataclasses or tuples of them.
 
     Args:
         kind: the dataclass.
-        given: what JSON gave.
-        where: what it is, for errors.
+        given: the parsed JSON, which must be an object with the dataclass's fields as keys.
+        where: name of the object, for error messages.
 
     Raises:
-        ArtifactError: a key is missing or unknown, or a value is of another type or out of its range.
+        ArtifactError: a key is missing or unknown, or a value has the wrong type or is out of its range.
     """
     if not isinstance(given, dict):
         raise ArtifactError(f"settings are an object; {where} is {repr(given)[:80]}; correct it")
@@ -35,7 +35,7 @@ def read_settings(kind: type[T], given: Any, where: str) -> T:
             raise ArtifactError(f"{where}, {key} must be {_name(hints[key])}; received {received}; correct it")
     missing = [name for name, field in fields.items() if name not in given and _required(field)]
     if missing:
-        raise ArtifactError(f"{where} needs {', '.join(map(repr, missing))}; there is none; add what is missing")
+        raise ArtifactError(f"{where} needs {', '.join(map(repr, missing))}; received none; add what is missing")
     try:
         return kind(**{key: _convert(value, hints[key], f"{where}.{key}") for key, value in given.items()})
     except UsageError as error:
@@ -43,36 +43,37 @@ def read_settings(kind: type[T], given: Any, where: str) -> T:
 
 
 def require_keys(given: Any, needed: dict[str, Any], what: str, advice: str) -> None:
-    """Makes sure that an object has some keys, of these types; it may have others.
+    """Checks that parsed JSON is an object with certain keys. It may have other keys too.
 
     Args:
-        given: what JSON gave.
-        needed: the keys and their types.
-        what: what it is, for errors.
-        advice: what is to be done, for errors.
+        given: the parsed JSON.
+        needed: the required keys and their types.
+        what: name of the object, for error messages.
+        advice: how to fix the problem, for error messages.
 
     Raises:
-        ArtifactError: names the first key that is missing, and the one there that is most like it.
+        ArtifactError: a key is missing, or a value has the wrong type. The message names the first such key, and a
+            similar key if the object has one.
     """
     if not isinstance(given, dict):
         raise ArtifactError(f"{what} must be an object; received {repr(given)[:80]}; {advice}")
     for key, kind in needed.items():
         if key not in given:
             near = difflib.get_close_matches(key, given, n=1, cutoff=0.7)
-            meant = f", but {near[0]!r}" if near else ""
-            raise ArtifactError(f"{what} must have {key!r}; there is none{meant}; {advice}")
+            meant = f" but has {near[0]!r}" if near else ""
+            raise ArtifactError(f"{what} must have {key!r}; it lacks this key{meant}; {advice}")
         if not _fits(given[key], kind):
             received = repr(given[key])[:80]
             raise ArtifactError(f"{what}, {key} must be {_name(kind)}; received {received}; {advice}")
 
 
 def nearest(key: str, known: typing.Iterable[str]) -> str:
-    """The known key that is most like an unknown one."""
+    """Returns the known key that is most similar to an unknown one."""
     return difflib.get_close_matches(key, list(known), n=1, cutoff=0.0)[0]
 
 
 def _convert(value: Any, kind: Any, where: str) -> Any:
-    """What JSON gave, as the field has it."""
+    """Converts a value from JSON to the type of its field."""
     if isinstance(kind, types.UnionType):
         kind = next((one for one in typing.get_args(kind) if _fits(value, one)), kind)
     if dataclasses.is_dataclass(kind) and value is not None:
@@ -85,7 +86,7 @@ def _convert(value: Any, kind: Any, where: str) -> Any:
 
 
 def _parts(kind: Any, length: int) -> tuple[Any, ...]:
-    """The types of a tuple's parts."""
+    """Returns the types of a tuple's elements."""
     parts = typing.get_args(kind)
     return (parts[0],) * length if parts[1:] == (...,) else parts
 

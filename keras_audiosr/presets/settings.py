@@ -1,4 +1,4 @@
-"""What a preset says, as frozen dataclasses: its network, its windows, its training, its export."""
+"""The settings of a preset as frozen dataclasses: its network, its windows, its training and its export."""
 
 import dataclasses
 import math
@@ -10,11 +10,11 @@ from .reading import read_settings
 
 @dataclasses.dataclass(frozen=True)
 class ModelSettings:
-    """A preset's `model`.
+    """The section `model` of a preset.
 
     Attributes:
         architecture: a key of `models.MODELS`.
-        config: the arguments of its function.
+        config: the arguments of that function.
     """
 
     architecture: str
@@ -23,25 +23,26 @@ class ModelSettings:
 
 @dataclasses.dataclass(frozen=True)
 class WindowSettings:
-    """A preset's `data`: windows of music as a network is trained on them.
+    """The section `data` of a preset, which describes the windows of music that a network is trained on.
 
     Attributes:
-        window_length: samples.
-        batch_size: windows a batch.
-        min_level: windows whose lossless side has an RMS below this level are skipped, in dB relative to full scale (a
-            constant 1.0 is 0 dB); `None` keeps all. This skips silence, and the stereo side of music that is mono.
-        gain: `(low, high)` in dB; each window gets a random gain, the same on both sides.
-        polarity: each window's sign flips at random, on both sides.
-        lossless_share: share of the windows, 0 to 1, whose lossy side is replaced by the lossless one: what has nothing
-            to restore, for a network to learn to leave alone.
-        visits: times that each file is decoded in a pass, for a share of its windows each time. More of them bring
-            windows of more files together, at the cost of decoding; with one, batches that follow each other
-            come from the same few songs, and a network trained on them leans to the last it heard.
-        undo_encoder_gain: the gain that LAME gave its MP3s is undone on the lossy side, as `restore` does for a model
-            that was trained so.
+        window_length: samples per window.
+        batch_size: windows per batch.
+        min_level: RMS level in dB relative to full scale (a constant 1.0 is 0 dB). Windows whose lossless side is
+            quieter are skipped, which leaves out silence and the side channel of mono music. `None` keeps all windows.
+        gain: `(low, high)` in dB. Each window is scaled by a random gain in this range, the same for the lossy and the
+            lossless side. `None` leaves the levels unchanged.
+        polarity: whether the sign of each window is flipped at random, on both sides.
+        lossless_share: share of the windows, 0 to 1, whose lossy side is replaced by the lossless one, so that the
+            network learns to leave undamaged music unchanged.
+        visits: how often each file is decoded in a pass. Each time a share of its windows is taken. With more visits a
+            batch mixes windows of more files, but decoding takes longer. With one visit, consecutive batches come from
+            the same few songs, and the network adapts to the last of them.
+        undo_encoder_gain: whether the gain that LAME applied to an MP3 is undone on the lossy side. `restore` does the
+            same for models that were trained in this way.
 
     Raises:
-        UsageError: a value out of its range.
+        UsageError: a value is out of its range.
     """
 
     window_length: int
@@ -61,17 +62,19 @@ class WindowSettings:
             raise UsageError(f"lossless_share is a share, 0 to 1; received {self.lossless_share}; try 0.05")
 
     def as_cut(self) -> "WindowSettings":
-        """The same windows as they were cut: each once, and none of them varied."""
+        """Returns settings for the same windows without augmentation: each window comes once and unchanged."""
         return dataclasses.replace(self, gain=None, polarity=False, lossless_share=0.0, visits=1)
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerSettings:
-    """A preset's `training.optimizer`, as `optimizers.build_optimizer` and `limits.learning_rate` describe it.
+    """The section `training.optimizer` of a preset.
+
+    `training.optimizers.build_optimizer` and `training.limits.learning_rate` describe the fields.
 
     Raises:
-        UsageError: another name than Adam's and SGD's, something that the optimizer needs is missing, or a learning
-            rate is not above 0.
+        UsageError: the name is neither `"adam"` nor `"sgd"`, a field that the optimizer needs is missing, or a learning
+            rate is not a finite number above 0.
     """
 
     name: str
@@ -89,7 +92,7 @@ class OptimizerSettings:
             raise UsageError(f"optimizer must be 'adam' or 'sgd'; received {self.name!r}; use 'adam'")
         for key in needed[self.name]:
             if getattr(self, key) is None:
-                raise UsageError(f"optimizer {self.name!r} needs {key!r}; there is none; add it")
+                raise UsageError(f"optimizer {self.name!r} needs {key!r}; received none; add it")
         for key in ("learning_rate", "final_learning_rate"):
             if not 0.0 < getattr(self, key) < math.inf:
                 raise UsageError(
@@ -99,10 +102,10 @@ class OptimizerSettings:
 
 @dataclasses.dataclass(frozen=True)
 class AdversarialSettings:
-    """A preset's `training.adversarial`: discriminators, as `discriminators.Adversary` describes them.
+    """The section `training.adversarial` of a preset. `training.discriminators.Adversary` describes the other fields.
 
     Attributes:
-        start: share of the run, 0 to 1, from which on they take part.
+        start: share of the run, 0 to 1, after which the discriminators take part.
     """
 
     start: float
@@ -120,7 +123,7 @@ class AdversarialSettings:
 
 @dataclasses.dataclass(frozen=True)
 class LossSettings:
-    """One term of a preset's `training.loss`, as `losses.build_loss` describes it."""
+    """One term of a preset's `training.loss`. `losses.build_loss` describes the fields."""
 
     name: str
     weight: float
@@ -129,15 +132,19 @@ class LossSettings:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """A preset's `training`.
+    """The section `training` of a preset.
 
     Attributes:
-        epochs: of a run that no minutes limit.
-        steps_per_epoch: steps between two looks at held-out windows.
-        validation_steps: batches of held-out windows, at most.
-        patience: epochs without a lower loss after which a run ends that epochs limit.
-        optimizer, loss, adversarial: what a step does.
-        dtype_policy: Keras' name of it.
+        epochs: number of epochs of a run that is not limited by minutes.
+        steps_per_epoch: number of training steps between two evaluations on held-out windows.
+        validation_steps: largest number of batches of held-out windows per evaluation.
+        patience: number of epochs without a lower validation loss after which a run ends. It has no effect if the run
+            is limited by minutes or has discriminators.
+        optimizer, loss, adversarial: the optimizer, the terms of the loss, and the discriminators (`None` for none).
+        dtype_policy: name of Keras' dtype policy.
+
+    Raises:
+        UsageError: a value is out of its range, or there is no loss.
     """
 
     epochs: int
@@ -152,15 +159,18 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         require_positive(self, "epochs", "steps_per_epoch", "validation_steps")
         if not self.loss:
-            raise UsageError("a training needs a loss; received none; add one to 'loss'")
+            raise UsageError("training needs a loss; received none; add one to 'loss'")
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportSettings:
-    """A preset's `export`.
+    """The section `export` of a preset.
 
     Attributes:
         window_length: samples that the exported model takes at once.
+
+    Raises:
+        UsageError: `window_length` is below 1.
     """
 
     window_length: int
@@ -171,13 +181,16 @@ class ExportSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """All that a preset says.
+    """A whole preset.
 
     Attributes:
-        name: letters, digits, `_`, `-` and `.`: also that of its export's folder.
-        description: what it is, in a sentence or two.
-        sample_rate: Hz of the audio that the network takes.
-        model, data, training, export: the network, the windows it is trained on, how it is, and what is made of it.
+        name: name of the preset and of the folder of its exported model: letters, digits, `_`, `-` and `.`.
+        description: one or two sentences about the model.
+        sample_rate: sample rate in Hz of the audio that the network takes.
+        model, data, training, export: the network, the windows that it is trained on, the training, and the export.
+
+    Raises:
+        UsageError: `sample_rate` is below 1.
     """
 
     name: str
@@ -193,17 +206,17 @@ class Preset:
 
 
 def read_preset(preset: Any, source: str) -> Preset:
-    """The settings of a preset as JSON gave it; `source` is named in what is wrong with it.
+    """Converts a preset from parsed JSON to its settings. Error messages name it by `source`.
 
     Raises:
-        ArtifactError: a key is missing or unknown, or a value is of another type or out of its range; one line, with
-            the nearest key.
+        ArtifactError: a key is missing or unknown, or a value has the wrong type or is out of its range. The message
+            has one line, and names the nearest key for an unknown one.
     """
     return read_settings(Preset, preset, f"preset {source}")
 
 
 def require_positive(settings: Any, *names: str) -> None:
-    """Raises `UsageError` for a number below 1."""
+    """Raises a `UsageError` if one of the named numbers is below 1."""
     for name in names:
         if getattr(settings, name) < 1:
             raise UsageError(f"{name} must be at least 1; received {getattr(settings, name)}; give a positive number")

@@ -1,1 +1,1 @@
-"""Samples as NumPy arrays, `(time, channels)`, float32, in [-1, 1]: windows, sample rates, levels, channels."""
+"""Processing of sound as NumPy arrays `(time, channels)`, float32, in [-1, 1]."""

@@ -1,9 +1,8 @@
-"""Measures how far up a recording's spectrum reaches, and whether it ends abruptly at a "brick wall".
+"""Measures up to which frequency a recording has signal, and whether its spectrum ends abruptly at a "brick wall".
 
-A lossy codec at a low bitrate drops everything above a frequency: the spectrum
-falls by 40 to 75 dB within a few hundred Hz and stays at the noise floor. Real
-instruments and microphones fall far more slowly. Both answers come from one
-long-term mean power spectrum, so a file of any length is measured in constant memory.
+A lossy codec at a low bitrate drops everything above a certain frequency. The spectrum falls by 40 to 75 dB within a
+few hundred Hz there and stays at the noise floor. The spectra of real instruments and microphones fall far more slowly.
+Both measurements use one long-term mean power spectrum, so a file of any length is measured in constant memory.
 """
 
 import numpy as np
@@ -33,7 +32,7 @@ _SHORTEST = 1.0
 
 
 class SpectrumMeter:
-    """Long-term mean power spectrum, fed block by block.
+    """Measures the long-term mean power spectrum of a signal that is passed block by block.
 
     Args:
         sample_rate: Hz.
@@ -85,7 +84,7 @@ class SpectrumMeter:
         self._frames += len(frames)
 
     def _level(self) -> np.ndarray | None:
-        """Mean level of each bin in dB (0 = full-scale sine); `None` for silence."""
+        """Returns the mean level of each bin in dB (0 is a full-scale sine), or `None` for silence."""
         power, frames = self._power, self._frames
         if not frames and self._rest is not None and len(self._rest):
             # The recording is shorter than one frame, so it is padded with silence and measured once.
@@ -104,12 +103,12 @@ class SpectrumMeter:
         return max(1, round(width * self.frame_length / self.sample_rate))
 
     def _wall(self, level: np.ndarray) -> float | None:
-        """Frequency in Hz of the steepest wall, anywhere below Nyquist; `None` without one."""
+        """Returns the frequency in Hz of the steepest wall below Nyquist, or `None` without a wall."""
         width, side = self._bins(_WALL_WIDTH), self._bins(_SIDE_WIDTH)
         first = self._bins(_LOWEST_WALL)
         if len(level) < side:
             return None
-        # Medians rather than means: a tone below is not the edge of a band, and a tone above does not fill a band.
+        # Medians instead of means, because a single tone does not make a band loud.
         medians = np.median(np.lib.stride_tricks.sliding_window_view(level, side), axis=1)
         edges = np.arange(first, len(level) - width - side + 1)
         if not len(edges):
@@ -127,7 +126,10 @@ class SpectrumMeter:
         return float((start - side + loud[-1]) * self.sample_rate / self.frame_length)
 
     def cutoff(self) -> float:
-        """Hz above which there is practically no signal; half the sample rate for a full band and for silence."""
+        """Returns the frequency in Hz above which there is practically no signal.
+
+        This is half the sample rate for a full band and for silence.
+        """
         nyquist = self.sample_rate / 2.0
         level = self._level()
         if level is None:
@@ -146,7 +148,7 @@ class SpectrumMeter:
         return self._length >= _SHORTEST * self.sample_rate and self._level() is not None
 
     def brick_wall(self) -> float | None:
-        """Hz of a wall that is not the converter's own anti-aliasing filter; `None` without one."""
+        """Returns the frequency in Hz of a wall that is not an anti-aliasing filter, or `None` without such a wall."""
         level = self._level()
         if level is None or not self.conclusive():
             return None
@@ -155,7 +157,7 @@ class SpectrumMeter:
 
 
 def _smooth(level: np.ndarray, size: int) -> np.ndarray:
-    """Running median over `size` bins (made odd), of the same length."""
+    """Returns the running median over `size` bins (or one more, if `size` is even), with the same length."""
     half = size // 2
     padded = np.pad(level, half, mode="edge")
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, 2 * half + 1), axis=1)
@@ -175,8 +177,8 @@ def estimate_cutoff(audio: np.ndarray, sample_rate: int) -> float:
         sample_rate: Hz.
 
     Returns:
-        Hz: the cutoff of a lossy codec's low-pass, or the frequency at which a natural decay falls below -110 dB. Half
-        the sample rate for a full band and for silence, which gives no evidence of a codec.
+        The cutoff of a lossy codec's low-pass in Hz, or the frequency at which a natural decay falls below -110 dB. For
+        a full band, and for silence, which shows nothing about a codec, the result is half the sample rate.
 
     Example:
         ```python
@@ -188,18 +190,18 @@ def estimate_cutoff(audio: np.ndarray, sample_rate: int) -> float:
 
 
 def brick_wall(audio: np.ndarray, sample_rate: int) -> float | None:
-    """Frequency of the wall at which a lossy codec ended the spectrum.
+    """Finds the wall at which a lossy codec ended the spectrum.
 
-    A wall is a fall within 750 Hz, measured between the median levels of 500 Hz on either side. It must be at least 30
-    dB if it ends in rounding noise (below -110 dB), or 37 dB if it ends below -90 dB. The level must stay there at all
-    higher frequencies.
+    A wall is a fall within 750 Hz, measured between the median levels of the 500 Hz on either side. The fall must be at
+    least 30 dB if it ends in rounding noise (below -110 dB), or 37 dB if it ends below -90 dB. The level must stay that
+    low at all higher frequencies.
 
     Args:
         audio: array `(time, channels)` or `(time,)`, floating point in [-1, 1].
         sample_rate: Hz.
 
     Returns:
-        Hz, between 3 kHz and 90% of the band; `None` without a wall, and for
-        silence and recordings under one second.
+        The frequency of the wall in Hz, from 3 kHz to 90 % of half the sample rate. `None` if there is no wall, if the
+        recording is silent, or if it is shorter than one second.
     """
     return _meter(audio, sample_rate).brick_wall()

@@ -7,7 +7,7 @@ from .layouts import LOW_FREQUENCY, speakers
 
 
 def channel_strengths(channels: int, strength: float, channel_layout: str = "") -> np.ndarray:
-    """The strength for each channel: `strength`, and 0 for a low-frequency channel.
+    """Returns the strength for each channel, which is `strength`, or 0 for a low-frequency channel.
 
     Args:
         channels: number of audio channels.
@@ -43,7 +43,7 @@ class Blend:
         return self._mix(self._processor.push(block))
 
     def finish(self) -> np.ndarray:
-        """Ends the signal; returns the rest."""
+        """Ends the signal; returns the remaining samples."""
         return self._mix(self._processor.finish())
 
     def _mix(self, restored: np.ndarray) -> np.ndarray:

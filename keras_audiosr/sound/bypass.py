@@ -1,4 +1,4 @@
-"""Switches between restored and original music without a jump in time or a click."""
+"""Switches between restored and original music without a jump in time and without a click."""
 
 import numpy as np
 
@@ -32,12 +32,12 @@ class Bypass:
         self.active = active
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Takes the next samples `(time, channels)`; returns as many as are restored."""
+        """Takes the next samples `(time, channels)`; returns those that are ready."""
         self._untouched.put(block)
         return self._mixed(self._processor.push(block))
 
     def finish(self) -> np.ndarray:
-        """Ends the signal; returns the rest."""
+        """Ends the signal; returns the remaining samples."""
         return self._mixed(self._processor.finish())
 
     def _mixed(self, restored: np.ndarray) -> np.ndarray:

@@ -4,15 +4,15 @@ import numpy as np
 
 
 class Dither:
-    """Adds triangular noise of two least significant bits' width before samples are rounded.
+    """Adds triangular noise with a width of two least significant bits before samples are rounded.
 
-    With it the rounding error's mean and power no longer depend on the music (S. Lipshitz, R. Wannamaker and
-    J. Vanderkooy, "Quantization and Dither: A Theoretical Survey", JAES 40, 1992), so a fade ends in even
+    With this noise the mean and the power of the rounding error do not depend on the music (S. Lipshitz, R. Wannamaker
+    and J. Vanderkooy, "Quantization and Dither: A Theoretical Survey", JAES 40, 1992). A fade therefore ends in even
     noise at -96 dB instead of distortion.
 
-    A sample that the target holds exactly is not rounded and gets no noise: digital silence stays silence, and a
-    16-bit original that was left alone comes out bit for bit. The generator has a fixed seed, so
-    the same music gives the same file.
+    No noise is added to a sample that the target format can represent exactly. Digital silence therefore stays silent,
+    and unchanged 16-bit music is reproduced bit for bit. The generator has a fixed seed, so the same music always gives
+    the same file.
 
     Args:
         bits: bit depth of the samples that will be written.

@@ -1,10 +1,14 @@
-"""Synthetic sounds for trying out models."""
+"""Synthetic sounds with which models are tested."""
 
 import numpy as np
 
 
 def example_windows(window_length: int, sample_rate: int) -> np.ndarray:
-    """Makes test windows: noise, chords low-passed at 11 kHz (loud, and 60 dB lower), and one that is half silent.
+    """Makes four test windows: noise, tones low-passed at 11 kHz, the same 60 dB lower, and the same half silent.
+
+    Args:
+        window_length: samples per window.
+        sample_rate: Hz.
 
     Returns:
         Array `(4, window_length, 1)` float32.

@@ -1,8 +1,8 @@
-"""Overlap-save: runs a model with fixed windows over music of any length, without seams.
+"""Overlap-save, which runs a model with windows of a fixed length over music of any length, without seams.
 
-Zeros are assumed before and after the signal. Windows advance by `window_length - 2 * context`. Each holds the real
-neighbouring audio on both sides, and only its centre, which no window edge can influence, is kept. The result therefore
-does not depend on the window length, and nothing has to be cross-faded.
+Zeros are assumed before and after the signal. Windows advance by `window_length - 2 * context`. Each window contains
+the real neighbouring audio on both sides. Only its centre, which the edges of the window cannot influence, is kept. The
+result therefore does not depend on the window length, and no cross-fade is needed.
 """
 
 import collections
@@ -24,11 +24,11 @@ class BlockProcessor(Protocol):
         """Takes the next samples; returns those that are ready, array `(time, channels)`."""
 
     def finish(self) -> np.ndarray:
-        """Ends the signal; returns what was still outstanding."""
+        """Ends the signal; returns the remaining samples."""
 
 
 def process_blocks(processor: BlockProcessor, blocks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Drives a processor over an iterable of blocks; yields the blocks that are not empty."""
+    """Passes blocks to a processor, and yields the resulting blocks that are not empty."""
     for block in blocks:
         ready = processor.push(block)
         if len(ready):
@@ -54,13 +54,13 @@ class SampleQueue:
         return self._length
 
     def put(self, block: np.ndarray) -> None:
-        """Appends a block `(time, channels)`; it is kept, not copied."""
+        """Appends a block `(time, channels)` without copying it."""
         if len(block):
             self._blocks.append(block)
             self._length += len(block)
 
     def take(self, length: int) -> np.ndarray:
-        """Removes and returns the oldest `length` samples, or all there are if fewer."""
+        """Removes and returns the oldest `length` samples, or all samples if there are fewer."""
         parts = []
         while length > 0 and self._blocks:
             block = self._blocks.popleft()
@@ -86,12 +86,12 @@ class OverlapSave:
     Args:
         predict: takes windows `(batch, window_length, 1)` float32, each of mid, side or one channel, and returns an
             array of the same shape.
-        window_length: samples a window.
+        window_length: samples per window.
         context: samples on each side that can influence an output sample.
         channels: number of audio channels.
-        in_flight: concurrent calls of `predict`. Above 1 each call runs in its own thread, so `predict` must be
-            thread-safe; the results are put back in order here. This suits a `predict` that waits, such as for a
-            server, or that computes on several cores.
+        in_flight: number of concurrent calls of `predict`. Above 1 each call runs in its own thread, so `predict` must
+            be thread-safe. The results are put back in order. This suits a `predict` that waits for a server or that
+            computes on several cores.
         pairs: indices of left and right channels, as for `mid_side.channel_pairs`.
 
     Raises:
@@ -121,7 +121,7 @@ class OverlapSave:
         self._window = np.zeros((channels, window_length), np.float32)
         self._filled = context  # the zeros before the signal
         self._received = 0
-        self._begun = 0  # output samples whose window has been filled
+        self._begun = 0  # number of output samples whose window has been filled
         self._returned = 0
 
     @property
@@ -171,7 +171,7 @@ class OverlapSave:
                     yield self._pending.popleft()()
 
     def _begin(self) -> Callable[[], np.ndarray]:
-        """Starts the network on the full window; the returned function waits for its centre, `(time, channels)`."""
+        """Starts the network on the full window; returns a function that waits for the centre, `(time, channels)`."""
         channels, length = self._window.shape
         coded = np.zeros((self.step, channels), np.float32)
         active = np.flatnonzero(self._window.any(axis=1))
@@ -195,12 +195,12 @@ class OverlapSave:
         return finished
 
     def _silent(self, signals: np.ndarray) -> np.ndarray:
-        """Which samples of the centre have exact zeros over their whole context: array `(step, channels)` of bool."""
+        """Returns which samples of the centre have only zeros in their context, as booleans `(step, channels)`."""
         silent = np.zeros((self.step, len(signals)), bool)
         reach = 2 * self._context + 1
         for channel, signal in enumerate(signals):
-            # Any run of `reach` zeros contains one of these samples. Music rarely has a zero there, so the count is
-            # rarely needed.
+            # Any run of `reach` zeros contains one of these samples. Music rarely has a zero at one of them, so the
+            # zeros rarely have to be counted.
             if not signal[::reach].all():
                 counted = np.concatenate([[0], np.cumsum(signal != 0)])
                 silent[:, channel] = counted[reach:] == counted[: self.step]
@@ -220,9 +220,9 @@ def _in_thread(predict: Callable[[np.ndarray], np.ndarray], windows: np.ndarray)
         except BaseException as error:
             future.set_exception(error)
 
-    # Not a ThreadPoolExecutor, because Python waits for its threads at exit, even after Ctrl-C.
+    # A ThreadPoolExecutor is not used, because Python waits for its threads at exit, even after Ctrl-C.
     try:
         threading.Thread(target=work, daemon=True).start()
-    except RuntimeError:  # no memory for another thread's stack
+    except RuntimeError:  # there is no memory for the stack of another thread
         work()
     return future.result

@@ -1,7 +1,7 @@
-"""A limiter that brings true peaks below full scale and leaves everything else untouched.
+"""A limiter that lowers true peaks to full scale and leaves everything else unchanged.
 
-Between two samples a signal can rise above both of them, and a converter clips there. ITU-R BS.1770-5, annex 2,
-measures such true peaks at four times the sample rate.
+Between two samples a signal can be higher than both of them, and a converter would clip there. ITU-R BS.1770-5,
+annex 2, measures such true peaks at four times the sample rate.
 """
 
 import numpy as np
@@ -10,16 +10,17 @@ from .framing import BlockProcessor, SampleQueue
 from .oversampling import OVERSAMPLING
 from .resample import RateConverter
 
-# Seconds over which the gain falls before a peak and rises after it: short enough to be inaudible, long enough not to
-# distort bass.
+# Seconds in which the gain falls before a peak and rises after it. This is short enough to be inaudible and long enough
+# not to distort bass.
 _RAMP = 0.005
 
 
 class Limiter:
     """A `BlockProcessor` that lowers the gain around true peaks over full scale, equally in all channels.
 
-    The gain is 1 exactly wherever no such peak is within 10 ms: there the samples pass bit for bit. It is one
-    gain for all channels, so the stereo image stays. The delay is compensated: as many samples come out as go in.
+    The gain is exactly 1 wherever no such peak is within 10 ms, so these samples are unchanged bit for bit. All
+    channels have the same gain, so the stereo image does not move. The delay is compensated, and the output is as long
+    as the input.
 
     Args:
         sample_rate: Hz.
@@ -54,7 +55,7 @@ class Limiter:
         return self._advance()
 
     def finish(self) -> np.ndarray:
-        """Ends the signal; returns the rest."""
+        """Ends the signal; returns the remaining samples."""
         self._oversampled.put(self._up.finish())
         ready = self._advance()
         self._cuts = np.concatenate([self._cuts, np.zeros(2 * self._half)])
@@ -65,7 +66,7 @@ class Limiter:
         block = np.abs(self._levels.take(length)).max(axis=1, initial=0.0)
         between = np.abs(self._oversampled.take(OVERSAMPLING * length)).max(axis=1, initial=0.0)
         peaks = np.maximum(block, between.reshape(length, OVERSAMPLING).max(axis=1, initial=0.0))
-        # A peak lies at or after its sample, and the ramp lowers the following sample with it.
+        # A peak lies at its sample or between it and the next one, which the ramp lowers too.
         self._cuts = np.concatenate([self._cuts, 1.0 - 1.0 / np.maximum(peaks.astype(np.float64), 1.0)])
         return self._release()
 
@@ -78,10 +79,10 @@ class Limiter:
         block = self._samples.take(length)
         if not cuts.any():
             return block
-        # The deepest cut within half a ramp, smoothed over a ramp: never less than what the sample itself needs.
+        # The largest reduction within half a ramp, smoothed over a ramp, is never less than the sample itself needs.
         held = _sliding_max(cuts, 2 * self._half + 1)
         smooth = np.convolve(held, self._window, "valid")
-        # Rounding errors must not lower samples that are not near any peak.
+        # Rounding errors must not lower samples that are not near a peak.
         smooth[_sliding_max(held, len(self._window)) == 0.0] = 0.0
         self.limited += int(np.count_nonzero(smooth))
         self.reduction = max(self.reduction, float(-20.0 * np.log10(1.0 - smooth.max(initial=0.0))))
@@ -89,7 +90,7 @@ class Limiter:
 
 
 def _sliding_max(values: np.ndarray, size: int) -> np.ndarray:
-    """Maximum of every `size` neighbours: `len(values) - size + 1` values, in log2(size) passes."""
+    """Returns the maximum of every `size` neighbours, `len(values) - size + 1` values, in log2(size) passes."""
     width = 1
     while width < size:
         step = min(width, size - width)

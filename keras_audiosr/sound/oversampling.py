@@ -1,16 +1,17 @@
-"""Oversampling by four with NumPy, for measuring true peaks where libsoxr is not installed."""
+"""Oversampling by four with NumPy, for the measurement of true peaks if libsoxr is not installed."""
 
 import numpy as np
 
-# The factor that BS.1770 requires. It underreads a peak by at most 0.6 dB, and only just below half the sample rate.
+# The factor that BS.1770 requires. The measured peak is at most 0.6 dB too low, and only for frequencies just below
+# half the sample rate.
 OVERSAMPLING = 4
-# Number of samples on each side that an interpolated value is computed from. With the window below the error is within
-# 0.1 dB up to 0.4 of the sample rate, where ITU-R BS.1770-5 (annex 2, 6 samples on each side) allows more.
+# Number of samples on each side from which an interpolated value is computed. With the window below the error is within
+# 0.1 dB up to 0.4 of the sample rate. ITU-R BS.1770-5 (annex 2, 6 samples on each side) allows a larger error.
 _REACH = 8
 
 
 def _phases() -> np.ndarray:
-    """Interpolation filters `(OVERSAMPLING, 2 * _REACH)`: row k gives the value k / OVERSAMPLING after a sample."""
+    """Returns interpolation filters `(OVERSAMPLING, 2 * _REACH)`. Row k is for k / OVERSAMPLING samples later."""
     distance = np.arange(1 - _REACH, _REACH + 1) - np.arange(OVERSAMPLING)[:, None] / OVERSAMPLING
     window = np.i0(5.0 * np.sqrt(np.maximum(1.0 - (distance / _REACH) ** 2, 0.0))) / np.i0(5.0)
     filters = np.sinc(distance) * window
@@ -18,7 +19,7 @@ def _phases() -> np.ndarray:
 
 
 class Oversampler:
-    """A `BlockProcessor` like `RateConverter` that returns 4 samples for each one: itself, and 3 before the next.
+    """A `BlockProcessor` like `RateConverter` that inserts 3 samples after each sample.
 
     Args:
         channels: number of audio channels.
@@ -26,11 +27,11 @@ class Oversampler:
 
     def __init__(self, channels: int):
         self._filters = _phases().astype(np.float32)
-        # The signal is preceded by zeros.
+        # Zeros precede the signal.
         self._samples = np.zeros((_REACH - 1, channels), np.float32)
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """Takes the next samples `(time, channels)`; returns four times as many, the last `_REACH` of them later."""
+        """Takes the next samples `(time, channels)`; returns four samples for each one, `_REACH` samples later."""
         samples = np.concatenate([self._samples, block])
         length = max(0, len(samples) - (2 * _REACH - 1))
         self._samples = samples[length:]
@@ -41,5 +42,5 @@ class Oversampler:
         return between.transpose(0, 2, 1).reshape(OVERSAMPLING * length, block.shape[1])
 
     def finish(self) -> np.ndarray:
-        """Ends the signal; returns the rest."""
+        """Ends the signal; returns the remaining samples."""
         return self.push(np.zeros((_REACH, self._samples.shape[1]), np.float32))

@@ -1,9 +1,8 @@
 """Supports sample rates other than the model's by resampling only the correction.
 
-`out = x + up(restored - down(x))`: the original samples pass untouched, so what
-the model leaves alone, and everything above the model's Nyquist frequency, stays
-bit for bit as it was. libsoxr compensates its own delay (lag 0) and works in constant memory; every function here gives
-exactly as many samples as it received.
+In `out = x + up(restored - down(x))` the original samples are not resampled. Music that the model does not change, and
+everything above the model's Nyquist frequency, therefore stays the same. libsoxr compensates its own delay and works in
+constant memory.
 """
 
 import numpy as np
@@ -31,12 +30,12 @@ class Resampler:
         return self._stream.resample_chunk(np.ascontiguousarray(block, np.float32))
 
     def finish(self) -> np.ndarray:
-        """Ends the signal; returns what was still outstanding."""
+        """Ends the signal; returns the remaining samples."""
         return self._stream.resample_chunk(np.zeros((0, self._channels), np.float32), last=True)
 
 
 class RateConverter:
-    """A `BlockProcessor` that changes the sample rate: `round(length * target_rate / source_rate)` samples come out.
+    """A `BlockProcessor` that changes the sample rate and returns `round(length * target_rate / source_rate)` samples.
 
     Args:
         source_rate: input sample rate in Hz.
@@ -58,11 +57,11 @@ class RateConverter:
         return ready
 
     def finish(self) -> np.ndarray:
-        """Ends the signal; returns the rest."""
+        """Ends the signal; returns the remaining samples."""
         rest = self._stream.finish()
         source_rate, target_rate = self._rates
         missing = round(self._received * target_rate / source_rate) - self._returned
-        # libsoxr's own rounding of the length can be a sample off.
+        # libsoxr can round the length differently, by one sample.
         return np.pad(rest[: max(missing, 0)], ((0, max(missing - len(rest), 0)), (0, 0)))
 
 
@@ -70,9 +69,9 @@ class CorrectionAtRate:
     """A `BlockProcessor` that applies a model of one sample rate to music of another.
 
     Args:
-        processor: the `BlockProcessor` at the model's rate.
-        sample_rate: Hz of the music.
-        model_rate: Hz of the model.
+        processor: the `BlockProcessor` at the model's sample rate.
+        sample_rate: sample rate of the music in Hz.
+        model_rate: sample rate of the model in Hz.
         channels: number of audio channels.
     """
 
@@ -80,7 +79,7 @@ class CorrectionAtRate:
         self._processor = processor
         self._down = Resampler(sample_rate, model_rate, channels)
         self._up = Resampler(model_rate, sample_rate, channels)
-        # Three delay lines: the original, the model's input, the correction.
+        # Delay lines for the original, the model's input, and the correction.
         self._original = SampleQueue(channels)
         self._input = SampleQueue(channels)
         self._correction = SampleQueue(channels)
@@ -94,7 +93,7 @@ class CorrectionAtRate:
         return self._add(min(len(self._original), len(self._correction)))
 
     def finish(self) -> np.ndarray:
-        """Ends the signal; returns the rest."""
+        """Ends the signal; returns the remaining samples."""
         lossy = self._down.finish()
         self._input.put(lossy)
         for restored in (self._processor.push(lossy), self._processor.finish()):
@@ -107,7 +106,7 @@ class CorrectionAtRate:
 
     def _add(self, length: int) -> np.ndarray:
         restored = self._original.take(length).copy()
-        # Two roundings of the length can leave the correction a sample short, never long by more than one.
+        # The length is rounded twice, so the correction can be one sample shorter or longer.
         correction = self._correction.take(length)
         restored[: len(correction)] += correction
         return restored

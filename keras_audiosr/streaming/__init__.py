@@ -1,13 +1,12 @@
-"""A network that takes whole signals becomes a step that takes one hop after the other.
+"""Converts a network that takes whole signals to a step that takes one hop of the signal at a time.
 
-A functional model is walked layer by layer. Every tensor on the way is a `Stream`:
-the rows that this step makes of it, and by how many samples they lag behind the
-input. A convolution that looks ahead makes its result late by as much; where
-streams of different lateness meet, the earlier ones wait. What has to be kept from
-one step to the next is state, handed in and out, so that the step itself has none.
+A functional model is evaluated layer by layer. Every tensor becomes a `Stream`: the rows that one step computes of it,
+and the number of samples by which they lag behind the input. A convolution that looks ahead delays its result by as
+much. If streams with different delays meet, the earlier ones are delayed too. Everything that has to be kept from one
+step to the next is state, which the step takes and returns, so the step itself keeps nothing.
 
-Zeros before the signal are part of it: a network's answer to silence is not zero in
-every layer, so a stream begins with `warm_up` samples of silence instead of zero padding.
+The signal is preceded by silence. The response of a network to silence is not zero in every layer, so a stream begins
+with `warm_up` samples of silence instead of zero padding in each layer.
 """
 
 from .model import StreamingModel

@@ -1,4 +1,4 @@
-"""A functional model, walked layer by layer, once a step."""
+"""Evaluates a functional model layer by layer in each step of a stream."""
 
 import json
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from ..errors import ArtifactError
-from . import rules  # noqa: F401  registers them
+from . import rules  # noqa: F401  registers the rules
 from .step import Step, Stream
 
 
@@ -16,26 +16,27 @@ class _Call(NamedTuple):
     """One use of a layer in a functional model."""
 
     layer: str
-    number: int  # of the uses of that layer
+    number: int  # index of this use among all uses of the layer
     arguments: dict
 
 
 class StreamingModel:
-    """The stateful step of a model whose state is outside of it.
+    """Runs a model one hop at a time, with a state that the caller keeps.
 
     Args:
-        model: functional, `lossy` `(batch, time, 1)` -> `restored` of the same shape.
-        hop_length: samples a step, a multiple of the model's own hop.
+        model: a functional model that maps `lossy`, `(batch, time, 1)`, to `restored` of the same shape.
+        hop_length: samples per step, a multiple of the model's own hop.
 
     Attributes:
-        latency: samples by which the output lags behind the input: what the network looks ahead.
-        before: samples before an output sample that can influence it.
-        after: samples after it that can.
-        warm_up: samples of silence after which the state is that of endless silence, a multiple of `hop_length`.
-        state_shape: `(1, values)`, of the one state tensor; it begins as zeros.
+        latency: samples by which the output lags behind the input, because the network looks ahead.
+        before: number of samples before an output sample that can influence it.
+        after: number of samples after an output sample that can influence it.
+        warm_up: samples of silence, a multiple of `hop_length`, after which the state no longer depends on its initial
+            zeros.
+        state_shape: `(1, values)`, the shape of the state tensor. The initial state is zeros.
 
     Raises:
-        ArtifactError: a layer that cannot be streamed, or a hop that does not fit.
+        ArtifactError: the model has a layer that cannot be streamed, or the hop does not fit.
 
     Example:
 
@@ -58,20 +59,29 @@ class StreamingModel:
         restored = self._run(step, ops.zeros((1, hop_length, 1)))
         if tuple(restored.rows.shape) != (1, hop_length, 1):
             raise ArtifactError(
-                f"a streamed model returns as many samples as it takes; of {hop_length} it made a tensor"
-                f" {tuple(restored.rows.shape)}; choose a hop that is a multiple of the model's own"
+                f"a streamed model must return as many samples as it takes; for {hop_length} samples it returned a"
+                f" tensor {tuple(restored.rows.shape)}; choose a hop that is a multiple of the model's own"
             )
         self.latency = restored.delay
-        # The first sample of a row sees as far ahead as the last one, and that one as far back.
+        # All samples of a row depend on the same input, so the first one looks further ahead and the last one further
+        # back.
         self.before = restored.memory - restored.delay + step.coarsest - 1
         self.after = restored.delay + step.coarsest - 1
         self.warm_up = -(-restored.memory // hop_length) * hop_length
         self._shapes = [tuple(state.shape) for state in step.kept]
-        # One value at least: TFLite has no empty tensors.
+        # At least one value, because TFLite has no empty tensors.
         self.state_shape = (1, max(1, sum(int(np.prod(shape)) for shape in self._shapes)))
 
     def step(self, lossy: Any, state: Any) -> tuple[Any, Any]:
-        """One step: `lossy` `(1, hop_length, 1)` and the state -> `restored` of the same shape and the next state."""
+        """Runs one step.
+
+        Args:
+            lossy: tensor `(1, hop_length, 1)`.
+            state: the state that the previous step returned, or zeros.
+
+        Returns:
+            The restored samples, `(1, hop_length, 1)`, which lag `latency` samples behind, and the next state.
+        """
         states, start = [], 0
         for shape in self._shapes:
             end = start + int(np.prod(shape))
@@ -80,7 +90,7 @@ class StreamingModel:
         step = Step(self.hop_length, states)
         restored = self._run(step, lossy)
         kept = [ops.reshape(tensor, (1, -1)) for tensor in step.kept] or [state]
-        # A few at a time: the XNNPACK delegate leaves longer concatenations to others.
+        # Four tensors at a time, because the XNNPACK delegate does not run longer concatenations.
         while len(kept) > 1:
             kept = [ops.concatenate(kept[start : start + 4], axis=1) for start in range(0, len(kept), 4)]
         return restored.rows, kept[0]
@@ -91,7 +101,7 @@ class StreamingModel:
         while waiting:
             later = []
             for call in waiting:
-                # A layer that is used again can come before what its later uses need.
+                # A layer that is used several times can be listed before the layers that its later uses depend on.
                 if not _needed(call.arguments) <= known.keys():
                     later.append(call)
                     continue
@@ -101,15 +111,15 @@ class StreamingModel:
                     known[call.layer, call.number, place] = result
             if len(later) == len(waiting):
                 raise ArtifactError(
-                    f"a streamed model is a graph of layers; {later[0].layer!r} needs what no layer makes;"
-                    " put every operation in a layer"
+                    f"a streamed model must be a graph of layers; {later[0].layer!r} needs a tensor that no layer"
+                    " returns; put every operation in a layer"
                 )
             waiting = later
         return known[self._result]
 
 
 def _history(entry: list) -> tuple:
-    """`(layer, node, tensor)` of a model's only input or output, as its configuration writes it."""
+    """Returns `(layer, node, tensor)` of a model's only input or output from its configuration."""
     while isinstance(entry[0], list):
         (entry,) = entry
     return tuple(entry)

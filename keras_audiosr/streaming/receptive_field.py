@@ -1,4 +1,4 @@
-"""The receptive field of a network. It gives the overlap of its windows, and the grid on which they lie."""
+"""The receptive field of a network, from which the overlap and the grid of its windows follow."""
 
 import math
 from typing import NamedTuple
@@ -10,12 +10,12 @@ from .step import OffGridError
 
 
 class ReceptiveField(NamedTuple):
-    """What of the input a sample of the output can depend on.
+    """The part of the input that can influence an output sample.
 
     Attributes:
-        before: samples before it.
-        after: samples after it.
-        hop_length: the grid, in samples, on which windows may start and end.
+        before: number of samples before the output sample.
+        after: number of samples after the output sample.
+        hop_length: grid in samples on which windows may start and end.
     """
 
     before: int
@@ -24,18 +24,18 @@ class ReceptiveField(NamedTuple):
 
     @property
     def context(self) -> int:
-        """Samples on each side that windows need beside what is kept of them: the longer side, up to the grid."""
+        """The samples that windows need on each side of their centre: the longer side, rounded up to the grid."""
         return -(-max(self.before, self.after) // self.hop_length) * self.hop_length
 
 
 def receptive_field(model: keras.Model) -> ReceptiveField:
-    """The receptive field of a network, from the rules by which its layers run in a stream.
+    """Computes the receptive field of a network, from the rules by which its layers run in a stream.
 
     Args:
-        model: functional, `lossy` `(batch, time, 1)` -> `restored` of the same shape.
+        model: a functional model that maps `lossy`, `(batch, time, 1)`, to `restored` of the same shape.
 
     Raises:
-        ArtifactError: a layer that has no such rule.
+        ArtifactError: the model has a layer without such a rule.
 
     Example:
 

@@ -1,4 +1,4 @@
-"""The rule by which each class of layer runs in a stream. A layer of ours may have a method `stream` instead."""
+"""The rules by which layers run in a stream, one for each class. A layer of this package may have a method instead."""
 
 import functools
 import math
@@ -13,7 +13,7 @@ from ..annotations import Tensor
 from ..errors import ArtifactError
 from .step import OffGridError, Step, Stream, apply_layer
 
-# No row of their result depends on another row of their inputs.
+# Layers in which each row of the result depends only on the same row of the inputs.
 BY_ROWS = (
     *(keras.layers.Add, keras.layers.Average, keras.layers.Maximum, keras.layers.Minimum, keras.layers.Multiply),
     *(keras.layers.Subtract, keras.layers.Concatenate),
@@ -38,23 +38,23 @@ for _class in BY_ROWS:
 def _(layer: keras.layers.PReLU, step: Step, stream: Stream) -> Stream:
     if layer.alpha.shape[0] != 1:
         raise ArtifactError(
-            f"a streamed PReLU is the same at all times; {layer.name!r} has {layer.alpha.shape[0]} slopes over time;"
-            " use shared_axes=[1]"
+            f"a streamed PReLU must have the same slopes at all times; {layer.name!r} has {layer.alpha.shape[0]} slopes"
+            " over time; use shared_axes=[1]"
         )
     return step.by_rows(layer, stream)
 
 
 def _reach(layer: Any, size: int, stride: int, dilation_rate: int = 1) -> tuple[int, int]:
-    """Rows under a kernel beside those it advances by, and how many of them lie ahead."""
+    """Returns how many more rows a kernel covers than it advances by, and how many of these lie ahead."""
     if layer.padding not in ("same", "causal") and (size, stride) != (1, 1):
         raise ArtifactError(
-            f"a streamed convolution keeps its input's length; {layer.name!r} has padding={layer.padding!r};"
+            f"a streamed convolution must keep its input's length; {layer.name!r} has padding={layer.padding!r};"
             " use 'same' or 'causal'"
         )
     reach = (size - 1) * dilation_rate + 1 - stride
     if reach < 0 or (layer.padding == "causal" and stride > 1):
         raise ArtifactError(
-            f"a streamed kernel leaves no rows out; {layer.name!r} has size {size}, stride {stride} and padding"
+            f"a streamed kernel must cover all rows; {layer.name!r} has size {size}, stride {stride} and padding"
             f" {layer.padding!r}; use stride 1, or padding 'same' and a kernel no smaller than its stride"
         )
     return reach, 0 if layer.padding == "causal" else reach - reach // 2
@@ -108,7 +108,8 @@ def _(layer: Any, step: Step, stream: Stream) -> Stream:
     return _slide(step, stream, function, *_reach(layer, size, stride), stride)
 
 
-# Of `(batch, frames, bands, maps)`: the first axis of a kernel is time, the second lies within a row.
+# The following layers take `(batch, frames, bands, maps)`. The first axis of a kernel is time, and the second lies
+# within a row.
 
 
 @apply_layer.register(keras.layers.Conv2D)
@@ -131,7 +132,7 @@ def _(layer: Any, step: Step, stream: Stream) -> Stream:
 
 
 def _same_padding(layer: Any, bands: int) -> tuple[int, int]:
-    """Zeros before and after the bands of a row, as padding 'same' has them."""
+    """Returns the numbers of zeros that padding 'same' adds before and after the bands of a row."""
     stride, reach = layer.strides[1], (layer.kernel_size[1] - 1) * layer.dilation_rate[1] + 1
     more = max(0, (-(-bands // stride) - 1) * stride + reach - bands)
     return more // 2, more - more // 2
@@ -145,7 +146,7 @@ def _(layer: Any, step: Step, stream: Stream) -> Stream:
         return step.by_rows(layer, stream)
     if width != 1:
         raise ArtifactError(
-            f"a streamed pooling goes over time or over bands; {layer.name!r} has pool_size={layer.pool_size};"
+            f"a streamed pooling must cover either time or bands; {layer.name!r} has pool_size={layer.pool_size};"
             " use two layers"
         )
     pool = ops.average_pool if isinstance(layer, keras.layers.AveragePooling2D) else ops.max_pool
@@ -155,20 +156,20 @@ def _(layer: Any, step: Step, stream: Stream) -> Stream:
 
 @apply_layer.register
 def _(layer: keras.layers.Reshape, step: Step, stream: Stream) -> Stream:
-    """Samples to frames and back."""
+    """Reshapes samples to frames and back."""
     count, *features = stream.rows.shape[1:]
     width, target = math.prod(features), layer.target_shape[1:]
     if not target or -1 in target:
         raise ArtifactError(
-            f"a streamed reshape goes from rows to rows; {layer.name!r} makes {layer.target_shape} of"
-            f" {(count, *features)}; use (-1, n), and a hop that is a multiple of n"
+            f"a streamed reshape must return rows; {layer.name!r} reshapes {(count, *features)} to"
+            f" {layer.target_shape}; use (-1, n), and a hop that is a multiple of n"
         )
     wanted = math.prod(target)
     if count * width % wanted:
         period = step.period(stream) * wanted // math.gcd(width, wanted)
         raise OffGridError(
-            f"a streamed reshape goes from rows to rows; {layer.name!r} makes {layer.target_shape} of"
-            f" {(count, *features)}; use a hop that is a multiple of {period}",
+            f"a streamed reshape must return rows; {layer.name!r} reshapes {(count, *features)} to"
+            f" {layer.target_shape}; use a hop that is a multiple of {period}",
             period,
         )
     rows = count * width // wanted
@@ -180,6 +181,6 @@ def _(layer: keras.layers.Reshape, step: Step, stream: Stream) -> Stream:
 def _(layer: keras.layers.Permute, step: Step, stream: Stream) -> Stream:
     if layer.dims[0] != 1:
         raise ArtifactError(
-            f"a streamed permutation leaves time where it is; {layer.name!r} has dims={layer.dims}; begin with 1"
+            f"a streamed permutation must not move the time axis; {layer.name!r} has dims={layer.dims}; begin with 1"
         )
     return step.by_rows(layer, stream)

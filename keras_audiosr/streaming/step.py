@@ -1,4 +1,4 @@
-"""One step of a streamed network: the rows that it computes of each tensor, and the state for the next step."""
+"""One step of a streamed network, which computes some rows of each tensor and the state for the next step."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -12,11 +12,11 @@ from ..errors import ArtifactError
 
 
 class OffGridError(ArtifactError):
-    """A step whose hop does not fit the network's.
+    """Raised if the hop of a step does not fit the network's hop.
 
     Args:
-        message: what is wrong, as for any error.
-        period: samples that the hop has to be a multiple of, for this layer.
+        message: the error message.
+        period: number of samples of which the hop must be a multiple for this layer.
     """
 
     def __init__(self, message: str, period: int):
@@ -25,12 +25,12 @@ class OffGridError(ArtifactError):
 
 
 class Stream:
-    """What a step makes of one tensor of the network.
+    """The rows that a step computes of one tensor of the network.
 
     Attributes:
-        rows: tensor `(1, rows, ...)`, in order of time: `(1, rows, features)`, or `(1, rows, bands, features)`.
+        rows: tensor `(1, rows, features)` or `(1, rows, bands, features)`, in order of time.
         delay: samples by which the rows lag behind the newest input.
-        memory: samples of input before the newest that can have changed them.
+        memory: number of input samples before the newest one that can influence the rows.
     """
 
     def __init__(self, rows: Tensor, delay: int, memory: int):
@@ -40,22 +40,22 @@ class Stream:
 
 
 def _streams(results: Any, delay: int, memory: int) -> Any:
-    """A stream for a tensor, as many for several."""
+    """Makes a stream of a tensor, or a tuple of streams of several tensors."""
     if isinstance(results, (tuple, list)):
         return tuple(Stream(result, delay, memory) for result in results)
     return Stream(results, delay, memory)
 
 
 class Step:
-    """One step over all layers.
+    """One step through all layers.
 
     Args:
-        hop_length: samples of input.
-        states: what the last step kept, or `None` for zeros.
+        hop_length: number of input samples.
+        states: the states that the last step kept, or `None` for zeros.
 
     Attributes:
         kept: the states for the next step, in the order of their use.
-        coarsest: the longest period of any stream that was seen.
+        coarsest: the longest period in samples of all streams so far.
     """
 
     def __init__(self, hop_length: int, states: Sequence[Any] | None = None):
@@ -65,18 +65,18 @@ class Step:
         self._states = states
 
     def period(self, stream: Stream) -> int:
-        """Samples from one row to the next."""
+        """Returns the number of samples from one row to the next."""
         period = self.hop_length // stream.rows.shape[1]
         self.coarsest = max(self.coarsest, period)
         return period
 
     def window(self, function: Callable, stream: Stream, reach: int, ahead: int = 0) -> Any:
-        """Applies a function that needs `reach` rows more than it gives.
+        """Applies a function that needs `reach` more rows than it returns.
 
         Args:
-            function: takes the stream's rows after the `reach` rows before them, and pads nothing.
-            stream: its input.
-            reach: rows under the function beside one.
+            function: takes the `reach` rows before the stream's rows, followed by these, and does not pad them.
+            stream: input of the function.
+            reach: number of rows that each result needs in addition to one row.
             ahead: how many of these lie after the row that the result belongs to.
         """
         rows = stream.rows
@@ -89,12 +89,16 @@ class Step:
         return _streams(function(rows), stream.delay + ahead * period, stream.memory + reach * period)
 
     def wait(self, stream: Stream, delay: int) -> Stream:
-        """The stream so late that it lags `delay` samples behind."""
+        """Delays a stream until it lags `delay` samples behind the input.
+
+        Raises:
+            ArtifactError: the additional delay is not a whole number of rows.
+        """
         period, count = self.period(stream), stream.rows.shape[1]
         if (delay - stream.delay) % period:
             raise ArtifactError(
-                f"tensors that meet must lie on one grid; one has a row each {period} samples and would have to wait"
-                f" for {delay - stream.delay}; align the strides of the network's branches"
+                f"tensors that are combined must lie on one grid; one has a row every {period} samples and would have"
+                f" to wait for {delay - stream.delay} samples; align the strides of the network's branches"
             )
         late = (delay - stream.delay) // period
         if not late:
@@ -102,26 +106,29 @@ class Step:
         return self.window(lambda rows: rows[:, :count], stream, late, late)
 
     def on_grid(self, stream: Stream, period: int) -> Stream:
-        """The stream so late that rows of `period` samples begin where those of the whole signal do.
+        """Delays a stream until its rows of `period` samples begin where those of the whole signal begin.
 
         Raises:
-            OffGridError: the hop is no multiple of `period`.
+            OffGridError: the hop is not a multiple of `period`.
         """
         if self.hop_length % period:
             raise OffGridError(
-                f"a streamed step is a multiple of the network's hop, {period} samples; received {self.hop_length};"
-                f" use {period}",
+                f"a streamed step must be a multiple of the network's hop, {period} samples; received"
+                f" {self.hop_length}; use {period}",
                 period,
             )
         return self.wait(stream, -(-stream.delay // period) * period)
 
     def align(self, streams: Sequence[Stream]) -> list[Stream]:
-        """The streams, all as late as the latest."""
+        """Delays all streams to the delay of the latest one."""
         latest = max(stream.delay for stream in streams)
         return [self.wait(stream, latest) for stream in streams]
 
     def by_rows(self, function: Callable, *inputs: Any, **others: Any) -> Any:
-        """Applies a function in which no row depends on another, to streams or a list of them, once aligned."""
+        """Aligns streams and applies a function whose result in each row depends on that row alone.
+
+        `function` takes either several tensors or, if the first input is a list of streams, one list of tensors.
+        """
         together = isinstance(inputs[0], list)
         streams = self.align(inputs[0] if together else inputs)
         rows = [stream.rows for stream in streams]
@@ -129,7 +136,7 @@ class Step:
         return _streams(results, streams[0].delay, max(stream.memory for stream in streams))
 
     def layer(self, layer: keras.layers.Layer, *inputs: Any, **others: Any) -> Any:
-        """Applies a layer by its own `stream(step, ...)`, or by the rule for its class."""
+        """Applies a layer by its own method `stream(step, ...)`, or by the rule for its class."""
         if hasattr(layer, "stream"):
             return layer.stream(self, *inputs, **others)
         return apply_layer(layer, self, *inputs, **others)
@@ -137,7 +144,7 @@ class Step:
 
 @functools.singledispatch
 def apply_layer(layer: Any, step: Step, *inputs: Any, **others: Any) -> Any:
-    """The rule by which a layer runs in a stream; registered by class."""
+    """Applies a layer to streams, by the rule that is registered for its class."""
     raise ArtifactError(
         f"a streaming export needs a rule for every layer; {layer.name!r} is a {type(layer).__name__}, which has none;"
         " give it a method stream(step, ...), or register a rule in keras_audiosr/streaming/rules.py"
