@@ -52,8 +52,7 @@ class Alignment:
     Attributes:
         delay: samples by which the lossy side lags; negative if it leads.
         correlation: correlation over all windows at that lag, in [0, 1]; 1.0 if nothing was measured.
-        num_windows: number of windows that were measured; 0 if both sides are silent or too short, so that `delay` was
-            assumed.
+        num_windows: number of measured windows; 0 if `delay` was assumed, because both sides are silent or too short.
     """
 
     delay: int
@@ -119,9 +118,7 @@ def _correlation(lossless: np.ndarray, lossy: np.ndarray) -> float:
 
 
 def _refine(lossless: np.ndarray, lossy: np.ndarray) -> int:
-    """Returns a correction in samples for the lag of roughly aligned windows.
-
-    The correction is the peak of the correlation after each frequency has been weighted by its coherence.
+    """Returns a correction in samples for the lag of roughly aligned windows, from a correlation weighted by coherence.
 
     A codec leaves noise at the frequencies where it saves bits, and this noise can move the plain peak by a sample. The
     weight gamma^2 / (1 - gamma^2) suppresses these frequencies (Knapp & Carter 1976, the Hannan-Thomson processor).
@@ -200,9 +197,7 @@ def _check_match(lossless: np.ndarray, lossy: np.ndarray, times: np.ndarray, bro
             " use a file without gain"
         )
     if lossless.shape[2] == 2 and np.sum(lossless * lossy[:, :, ::-1]) > 1.05 * product:
-        raise PairError(
-            "both sides of a pair must have the same channel order; left and right are swapped; swap them back"
-        )
+        raise PairError("both sides of a pair must have one channel order; left and right are swapped; swap them back")
     return correlation
 
 
