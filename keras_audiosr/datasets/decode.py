@@ -168,7 +168,7 @@ def decode_pair(
 
 
 def left_right_pairs(pair: Pair, folder: StrPath) -> Pairs:
-    """The indices of left and right channels in the lossy file of a pair, as `restore` finds them for the same file."""
+    """Returns the indices of left and right channels in a pair's lossy file, as `restore` finds them for that file."""
     # The layout of one or two channels is known without reading the file's header.
     layout = "" if pair.channels in USUAL else headers.probe(Path(folder) / pair.lossy).channel_layout
     return layout_pairs(pair.channels, layout)
