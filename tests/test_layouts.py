@@ -176,9 +176,9 @@ def test_a_twin_has_its_tracks_channels_or_is_refused(tmp_path):
     source = make(tmp_path / "in.wav", "3.0", "pcm_s16le")
     encode_file(source, tmp_path / "twin.m4a", CodecSpec.parse("aac@192k"))
     assert headers.probe(tmp_path / "twin.m4a").channel_layout == "3.0"
-    with pytest.raises(PairError, match=r"same channels; of 3.0 mp3 makes"):
+    with pytest.raises(PairError, match=r"same channels; mp3 turns 3.0 into"):
         encode_file(source, tmp_path / "twin.mp3", CodecSpec.parse("mp3@192k"))
-    with pytest.raises(PairError, match=r"of 2.1 vorbis makes 3.0"):
+    with pytest.raises(PairError, match=r"vorbis turns 2.1 into 3.0"):
         encode_file(make(tmp_path / "b.wav", "2.1", "pcm_s16le"), tmp_path / "twin.ogg", CodecSpec.parse("vorbis@192k"))
 
 

@@ -294,7 +294,7 @@ def test_wrong_usage(tmp_path, shelf):
     (tmp_path / "damaged/tracks.jsonl").write_text("{")
     for error, said, arguments in (
         (UsageError, "must exist", (tmp_path / "none", tmp_path / "out")),
-        (UsageError, "SOURCE is a folder", (tmp_path / "song.mp3", tmp_path / "out")),
+        (UsageError, "SOURCE must be a folder", (tmp_path / "song.mp3", tmp_path / "out")),
         (UsageError, "OUT must be a folder", (shelf, tmp_path / "song.mp3")),
         (UsageError, "jobs", (shelf, tmp_path / "out", False, 0)),
         (AudioFileError, "has none", (tmp_path / "empty", tmp_path / "out")),

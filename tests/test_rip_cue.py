@@ -85,7 +85,7 @@ def test_a_sheet_beyond_its_file_fails_that_track_alone(tmp_path):
     (tmp_path / "rips/d.cue").write_text(SHEET)
     report = rip(tmp_path / "rips", tmp_path / "out")
     assert [track.track for track in report.tracks] == [1]
-    assert len(report.failed) == 2 and all("lies inside" in reason for reason in report.failed.values())
+    assert len(report.failed) == 2 and all("must lie inside" in reason for reason in report.failed.values())
 
 
 def test_sheets_without_their_file(tmp_path):

@@ -1,4 +1,4 @@
-"""Lossy versions ("twins") of lossless audio: encoding them, reading them back and aligning them."""
+"""Makes lossy versions ("twins") of lossless audio: encodes them, decodes them and aligns them."""
 
 from .align import Alignment, measure_delay
 from .round_trip import encode_file

@@ -7,16 +7,16 @@ import numpy as np
 
 from ..errors import PairError
 
-# Lags are searched this far both ways; decoders and encoders stay below 2,500 samples.
+# Largest lag in samples that is searched, in both directions. Decoders and encoders stay below 2,500 samples.
 MAX_DELAY = 16384
 
-# Samples a window. With the search range on both sides it fills one FFT of 65,536.
+# Length of a window in samples. With the search range on both sides it fills one FFT of 65,536.
 _WINDOW_LENGTH = 32768
 
-# A window about every this many seconds, within these numbers.
+# Distance between windows in seconds, and their smallest and largest number.
 _SPACING, _FEWEST, _MOST = 4.0, 4, 24
 
-# Below this many samples, or this peak (-80 dBFS), there is nothing to measure.
+# A lag cannot be measured below this number of samples, or below this peak (-80 dBFS).
 _SHORTEST, _SILENCE = 512, 1e-4
 
 # Windows this much quieter than the loudest (40 dB) are ignored.
@@ -42,17 +42,17 @@ _LOWEST_CORRELATION, _LOWEST_IN_WINDOW = 0.4, 0.1
 # Samples that may be missing at the end of a lossy file, for `encode` and every reader of a pair: decoders drop the
 # last frames with the encoder's look-ahead. If more is missing, music was lost.
 MISSING_ALLOWED = 4608
-_TRUNCATED = "a twin is as long as its source; {:.2f} s are missing at the end (truncated?); bring a whole file"
+_TRUNCATED = "a twin must be as long as its source; {:.2f} s are missing at the end (truncated?); use a whole file"
 
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """What was measured between a lossless file and its decoded twin.
+    """The measured lag between a lossless file and its decoded twin.
 
     Attributes:
-        delay: samples by which the lossy side lags; negative when it leads.
-        correlation: mean correlation of the windows at that lag, in [0, 1]; 1.0 when nothing was measured.
-        num_windows: windows measured; 0 when both sides are silent or too short and `delay` was assumed.
+        delay: samples by which the lossy side lags; negative if it leads.
+        correlation: correlation over all windows at that lag, in [0, 1]; 1.0 if nothing was measured.
+        num_windows: number of measured windows; 0 if `delay` was assumed, because both sides are silent or too short.
     """
 
     delay: int
@@ -61,12 +61,12 @@ class Alignment:
 
 
 def _emphasize(audio: np.ndarray) -> np.ndarray:
-    """First difference in float64, one sample shorter. Without it the bass dominates, and its peak is broad."""
+    """Returns the first difference in float64, one sample shorter. Otherwise the broad peak of the bass dominates."""
     return np.diff(audio.astype(np.float64), axis=0)
 
 
 def _starts(lossless: np.ndarray, window_length: int, sample_rate: int) -> list[int]:
-    """Where the windows begin: the loudest place in each of equal parts of the file."""
+    """Returns the starts of the windows: the loudest place in each of equal parts of the file."""
     last = len(lossless) - window_length
     count = int(np.clip(len(lossless) / sample_rate / _SPACING, _FEWEST, _MOST))
     power = np.cumsum(np.concatenate([[0.0], np.einsum("ij,ij->i", lossless, lossless)]), dtype=np.float64)
@@ -82,7 +82,7 @@ def _starts(lossless: np.ndarray, window_length: int, sample_rate: int) -> list[
 
 
 def _correlate(lossless: np.ndarray, lossy: np.ndarray, max_delay: int) -> np.ndarray:
-    """Normalised correlation of one window at every lag from `-max_delay` to `max_delay`.
+    """Returns the normalised correlation of one window at every lag from `-max_delay` to `max_delay`.
 
     Args:
         lossless: array `(window, channels)`.
@@ -90,17 +90,17 @@ def _correlate(lossless: np.ndarray, lossy: np.ndarray, max_delay: int) -> np.nd
     """
     size = len(lossy)
     spectra = np.conj(np.fft.rfft(lossless, size, axis=0)) * np.fft.rfft(lossy, axis=0)
-    # Summed over channels: a mix to mono would lose what is in opposite phase.
+    # The products are summed over channels, because a mix to mono would lose signals in opposite phase.
     products = np.fft.irfft(spectra.sum(axis=1), size)[: 2 * max_delay + 1]
     power = np.cumsum(np.concatenate([[0.0], np.sum(np.square(lossy), axis=1)]))
     energies = power[len(lossless) :] - power[: size - len(lossless) + 1]
-    # The floor keeps windows of rounding noise from passing for a match.
+    # The floor prevents windows of rounding noise from counting as a match.
     reference = np.sum(np.square(lossless))
     return products / np.sqrt(reference * np.maximum(energies, 1e-6 * reference))
 
 
 def _candidates(mean: np.ndarray) -> list[int]:
-    """The highest peaks of a correlation, the best first, as indices further apart than a peak is wide."""
+    """Returns the indices of the highest peaks of a correlation, the best first, further apart than a peak is wide."""
     found: list[int] = []
     tied = np.flatnonzero(mean >= mean.max() - _NEARLY)
     for index in tied[np.argsort(-mean[tied], kind="stable")]:
@@ -112,13 +112,13 @@ def _candidates(mean: np.ndarray) -> list[int]:
 
 
 def _correlation(lossless: np.ndarray, lossy: np.ndarray) -> float:
-    """Correlation coefficient of two arrays, in [-1, 1]."""
+    """Returns the correlation coefficient of two arrays, in [-1, 1]."""
     energy = np.sum(np.square(lossless))
     return float(np.sum(lossless * lossy) / np.sqrt(energy * max(np.sum(np.square(lossy)), 1e-12 * energy)))
 
 
 def _refine(lossless: np.ndarray, lossy: np.ndarray) -> int:
-    """Correction of the lag of roughly aligned windows: the peak after weighting each frequency by its coherence.
+    """Returns a correction in samples for the lag of roughly aligned windows, from a correlation weighted by coherence.
 
     A codec leaves noise at the frequencies where it saves bits, and this noise can move the plain peak by a sample. The
     weight gamma^2 / (1 - gamma^2) suppresses these frequencies (Knapp & Carter 1976, the Hannan-Thomson processor).
@@ -168,9 +168,9 @@ def _check_match(lossless: np.ndarray, lossy: np.ndarray, times: np.ndarray, bro
     Args:
         lossless, lossy: arrays `(windows, time, channels)`, float64.
         times: array `(windows,)`: where the windows begin, in seconds.
-        brought: whether the lossy file came from the user, so that other music may have been spliced in. A file encoded
-            from these samples has none, and at 32 kbit/s a passage of noise may keep nothing of its waveform
-            (correlation 0.07 in one clip).
+        brought: whether the lossy file came from the user, so that other music may have been spliced in. A file that
+            was encoded from these samples is not checked for that, because at 32 kbit/s a passage of noise may lose its
+            waveform (a correlation of 0.07 in one clip).
     """
     energies, lossy_energies = (np.einsum("ijk,ijk->i", audio, audio) for audio in (lossless, lossy))
     products = np.einsum("ijk,ijk->i", lossless, lossy)
@@ -178,26 +178,26 @@ def _check_match(lossless: np.ndarray, lossy: np.ndarray, times: np.ndarray, bro
     correlation = _correlation(lossless, lossy)
     if correlation < _LOWEST_CORRELATION:
         raise PairError(
-            f"both sides of a pair are the same recording; at their best lag they correlate by {correlation:.2f} only"
-            " (other music, another speed, or damaged); bring the right file"
+            f"both sides of a pair must be the same recording; at their best lag their correlation is only"
+            f" {correlation:.2f} (other music, another speed, or damaged); use the right file"
         )
     foreign = products < _LOWEST_IN_WINDOW * np.sqrt(energies * lossy_energies) + 1e-12 * energies
     foreign &= energies > 0.01 * energies.max()
     if brought and foreign.any():
         raise PairError(
-            f"both sides of a pair are the same recording throughout; near {times[np.argmax(foreign)]:.1f} s"
-            " the lossy one holds something else; bring a whole, undamaged file"
+            f"both sides of a pair must be the same recording throughout; near {times[np.argmax(foreign)]:.1f} s"
+            " the lossy one holds something else; use a whole, undamaged file"
         )
     # A codec that removes signal lowers the first ratio, and one that adds noise raises the second; neither crosses
     # these limits.
     if product > np.sqrt(2) * energy or lossy_energy < product / np.sqrt(2):
         level = 10 * np.log10(lossy_energy / energy)
         raise PairError(
-            f"both sides of a pair have the same level; the lossy one differs by {level:+.1f} dB;"
-            " bring one without gain"
+            f"both sides of a pair must have the same level; the lossy one differs by {level:+.1f} dB;"
+            " use a file without gain"
         )
     if lossless.shape[2] == 2 and np.sum(lossless * lossy[:, :, ::-1]) > 1.05 * product:
-        raise PairError("both sides of a pair have the same channel order; left and right are swapped; swap them back")
+        raise PairError("both sides of a pair must have one channel order; left and right are swapped; swap them back")
     return correlation
 
 
@@ -219,43 +219,43 @@ def measure_delay(
         lossy: array `(time, channels)` at the same sample rate, of any length.
         sample_rate: Hz.
         max_delay: largest lag in samples, both ways.
-        expected: lag in samples to use where nothing can be measured (silence, fewer than 512 samples), where other
-            lags fit no better (periodic music), or where the best lag is within 16 samples of it. Without it the first
-            two cases raise.
+        expected: lag in samples to use if nothing can be measured (silence, or fewer than 512 samples), if other lags
+            fit no better (periodic music), or if the best lag is within 16 samples of it. Without it the first two
+            cases raise an error.
 
     Returns:
         The `Alignment`.
 
     Raises:
-        PairError: different channels or music, a lag that drifts or jumps, inverted polarity, swapped
-            channels, another level, an end that is missing, samples that are not finite, or nothing to measure.
+        PairError: the files have different channels, music or levels; the lag drifts or jumps; the polarity is
+            inverted; the channels are swapped; the end is missing; samples are not finite; or nothing can be measured.
     """
     if lossless.shape[1] != lossy.shape[1]:
         raise PairError(
-            f"both sides of a pair have the same channels; lossless has {lossless.shape[1]}, lossy {lossy.shape[1]};"
-            " bring one that matches"
+            f"both sides of a pair must have the same channels; the lossless one has {lossless.shape[1]}, the lossy one"
+            f" {lossy.shape[1]}; use a file that matches"
         )
     peak, lossy_peak = (float(np.abs(audio).max(initial=0.0)) for audio in (lossless, lossy))
     if not np.isfinite([peak, lossy_peak]).all():
         broken = "lossy" if np.isfinite(peak) else "lossless"
-        raise PairError(f"samples are finite; the {broken} side has NaN or infinity; fix it where it was made")
+        raise PairError(f"samples must be finite; the {broken} side has NaN or infinity; make that file again")
     if len(lossless) < _SHORTEST or max(peak, lossy_peak) < _SILENCE:
         if expected is None:
             raise PairError(
-                f"a lag is measured on at least {_SHORTEST} samples above -80 dBFS; received {len(lossless)} samples of"
-                f" peak {peak:.1g}; leave this track out"
+                f"a lag needs at least {_SHORTEST} samples and a peak above -80 dBFS; received {len(lossless)} samples"
+                f" with a peak of {peak:.1g}; leave this track out"
             )
         return Alignment(delay=expected, correlation=1.0, num_windows=0)
     if min(peak, lossy_peak) < _SILENCE:
         silent = "lossless" if peak < _SILENCE else "lossy"
-        raise PairError(f"both sides of a pair hold sound; the {silent} one is silent; bring the right file")
+        raise PairError(f"both sides of a pair must hold sound; the {silent} one is silent; use the right file")
 
     if len(lossless) - len(lossy) > MISSING_ALLOWED + max_delay:
         raise PairError(_TRUNCATED.format((len(lossless) - len(lossy)) / sample_rate))
 
     window_length = min(_WINDOW_LENGTH, len(lossless))
     starts = np.array(_starts(lossless, window_length, sample_rate))
-    # Zeros all around, so that windows near the ends have neighbours at every lag.
+    # Zeros are added on both sides, so that windows near the ends have samples at every lag.
     tail = max(len(lossless) - len(lossy), 0) + max_delay
     around = np.pad(lossy, ((max_delay, tail), (0, 0)))
     span = window_length + 2 * max_delay
@@ -269,7 +269,7 @@ def measure_delay(
     )
     mean = correlations.mean(axis=0)
     if -mean.min() > max(mean.max() + 0.05, _LOWEST_CORRELATION):
-        raise PairError("both sides of a pair have the same polarity; the lossy one is inverted; invert it back")
+        raise PairError("both sides of a pair must have the same polarity; the lossy one is inverted; invert it back")
 
     own = np.argmax(correlations, axis=1)
     own_peaks = correlations.max(axis=1)
@@ -278,8 +278,8 @@ def measure_delay(
     clear = own_peaks > _CLEAR
     if np.any(disagrees & clear):
         raise PairError(
-            "the lag of a pair is constant; it"
-            f" {_explain(own[clear] - max_delay, starts[clear], sample_rate)}; bring a file from the same master"
+            "the lag of a pair must be constant; it"
+            f" {_explain(own[clear] - max_delay, starts[clear], sample_rate)}; use a file from the same master"
         )
 
     def cut(audio: np.ndarray, offset: int) -> np.ndarray:
@@ -304,6 +304,6 @@ def measure_delay(
     if len(alike) > 1:
         raise PairError(
             f"a pair needs one lag that fits best; the music repeats itself, and lags of {alike[0] - max_delay} and"
-            f" {alike[1] - max_delay} samples fit alike; use a longer or less periodic recording"
+            f" {alike[1] - max_delay} samples fit equally well; use a longer or less periodic recording"
         )
     return Alignment(delay=delay, correlation=correlation, num_windows=len(starts))

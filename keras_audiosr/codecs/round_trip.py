@@ -46,9 +46,9 @@ def _temporary_file(**arguments: Any) -> IO[bytes]:
 
 @functools.cache
 def _audio_segment() -> Any:
-    """pydub's `AudioSegment`, given the path of FFmpeg (it only searches PATH) and a place for temporary files."""
+    """Returns pydub's `AudioSegment`, with the path of FFmpeg (pydub searches only PATH) and our temporary files."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "Couldn't find ffmpeg": found below, or an error of ours
+        warnings.simplefilter("ignore")  # "Couldn't find ffmpeg". `find_binary` finds it or raises an error.
         from pydub import AudioSegment, audio_segment
     AudioSegment.converter = find_binary("ffmpeg")
     # When FFmpeg fails, `export` neither closes nor removes its temporary files.
@@ -68,7 +68,7 @@ def _cleaned_up() -> Iterator[None]:
 
 
 def _read_pcm(path: StrPath) -> tuple[np.ndarray, int]:
-    """Integer samples `(time, channels)` in the width that holds them exactly, int16 or int32, and Hz."""
+    """Returns integer samples `(time, channels)`, int16 or int32 as needed to hold them exactly, and the rate in Hz."""
     with open(path, "rb") as file:
         subtype = soundfile.info(file).subtype
         file.seek(0)
@@ -88,8 +88,8 @@ def _export(pcm: np.ndarray, sample_rate: int, partial: StrPath, spec: CodecSpec
         # pydub cannot pass on a channel layout, and FFmpeg would assume its default one.
         order = "|".join(str(channel) for channel in range(pcm.shape[1]))
         parameters += ["-af", f"channelmap=map={order}:channel_layout={layout_name(speakers(layout))}"]
-    # Made from samples, because `AudioSegment.from_file` reads 24-bit FLAC in a Python loop and fills the low byte of
-    # negative samples with ones.
+    # The segment is made from samples, because `AudioSegment.from_file` reads 24-bit FLAC in a Python loop and fills
+    # the low byte of negative samples with ones.
     segment = _audio_segment()(
         np.ascontiguousarray(pcm).tobytes(),
         sample_width=pcm.dtype.itemsize,
@@ -110,7 +110,7 @@ def _export(pcm: np.ndarray, sample_rate: int, partial: StrPath, spec: CodecSpec
 
 
 def _lowpass(audio: np.ndarray, sample_rate: int, cutoff: float) -> np.ndarray:
-    """Windowed-sinc low-pass: linear phase, its delay compensated, -6 dB at `cutoff`, -80 dB 2.5 % above it."""
+    """Low-passes with a windowed sinc of linear phase and no delay: -6 dB at `cutoff`, -80 dB from 2.5 % above it."""
     half = round(0.5 * (80.0 - 7.95) / (2.285 * 2 * np.pi * 0.05 * cutoff / sample_rate))
     time = np.arange(-half, half + 1)
     taps = 2 * cutoff / sample_rate * np.sinc(2 * cutoff / sample_rate * time) * np.kaiser(time.size, 7.857)
@@ -126,7 +126,7 @@ def _lowpass(audio: np.ndarray, sample_rate: int, cutoff: float) -> np.ndarray:
 
 
 def _degrade(audio: np.ndarray, sample_rate: int, spec: CodecSpec) -> np.ndarray:
-    """Low-passed or down- and up-sampled audio: array `(time, channels)`, same length."""
+    """Low-passes audio, or samples it down and up: array `(time, channels)` of the same length."""
     limit = sample_rate / 2 if spec.codec == "lowpass" else sample_rate
     if spec.frequency >= limit:
         raise UsageError(
@@ -144,18 +144,18 @@ def _degrade(audio: np.ndarray, sample_rate: int, spec: CodecSpec) -> np.ndarray
 def encode_file(lossless_path: StrPath, lossy_path: StrPath, spec: CodecSpec) -> None:
     """Encodes one lossy file atomically; the same input gives the same bytes.
 
-    The codecs go through pydub over FFmpeg; `lowpass` and `downsample` are computed here and stored as
-    24-bit FLAC (peaks above full scale clip).
+    pydub encodes the codecs with FFmpeg. `lowpass` and `downsample` are computed here and stored as 24-bit FLAC, in
+    which peaks above full scale are clipped.
 
     Args:
-        lossless_path: any file libsndfile reads: FLAC, WAV, AIFF.
+        lossless_path: any file that libsndfile reads, such as FLAC, WAV or AIFF.
         lossy_path: output path, whose suffix should be `spec.suffix`.
         spec: the codec and its settings.
 
     Raises:
-        AudioFileError: the input cannot be read, the output not written, or the encoder refuses this
-            rate, bitrate and number of channels.
-        UsageError: a cutoff or rate not below the track's own.
+        AudioFileError: the input cannot be read, the output cannot be written, or the encoder refuses this combination
+            of sample rate, bitrate and number of channels.
+        UsageError: the cutoff or intermediate sample rate is not below the track's own.
         PairError: the codec cannot keep the track's channel layout.
     """
     if spec.codec not in KNOWN_CODECS:
@@ -177,13 +177,13 @@ def encode_file(lossless_path: StrPath, lossy_path: StrPath, spec: CodecSpec) ->
             known = speakers(layout) and speakers(found.channel_layout)
             if found.channels != channels or (known and not same_layout(found.channel_layout, layout)):
                 raise PairError(
-                    f"both sides of a pair have the same channels; of {layout or channels} {spec.codec} makes"
+                    f"both sides of a pair must have the same channels; {spec.codec} turns {layout or channels} into"
                     f" {found.channel_layout or found.channels}; try another codec"
                 )
 
 
 def fit_length(audio: np.ndarray, delay: int, length: int) -> np.ndarray:
-    """Drops the first `delay` samples (or puts zeros before, when negative), then trims or zero-fills to `length`."""
+    """Drops the first `delay` samples (or adds zeros if it is negative), then trims or zero-pads to `length`."""
     fitted = np.zeros((length, audio.shape[1]), audio.dtype)
     source = audio[max(delay, 0) :][: length + min(delay, 0)] if length + min(delay, 0) > 0 else audio[:0]
     start = max(-delay, 0)
@@ -192,11 +192,11 @@ def fit_length(audio: np.ndarray, delay: int, length: int) -> np.ndarray:
 
 
 def same_samples(path: StrPath, audio: np.ndarray, sample_rate: int, delay: int, length: int) -> bool:
-    """Whether libsndfile reads a twin as FFmpeg did: same rate, same lag, samples within 1e-4.
+    """Returns whether libsndfile decodes a twin as FFmpeg does: same rate, same lag, samples within 1e-4.
 
     Args:
         path: the lossy file.
-        audio: what FFmpeg decoded, array `(time, channels)`.
+        audio: the samples that FFmpeg decoded, array `(time, channels)`.
         sample_rate: Hz of `audio` and of the source.
         delay: samples by which the twin lags behind its source.
         length: samples of the source.
@@ -217,7 +217,7 @@ def same_samples(path: StrPath, audio: np.ndarray, sample_rate: int, delay: int,
 
 
 def encoder_of(path: StrPath) -> str:
-    """The encoder's name in a file's tags, such as `"Lavc60.3.100 libopus"`; `"unknown"` without one."""
+    """Returns the encoder's name in a file's tags, such as `"Lavc60.3.100 libopus"`, or `"unknown"`."""
     command = [find_binary("ffprobe"), "-v", "error", *INPUT_LIMITS, "-select_streams", "a:0", "-of", "json"]
     command += ["-show_entries", "stream_tags=encoder:format_tags=encoder", input_argument(path)]
     done = run_limited(command, stdin=subprocess.DEVNULL, capture_output=True)

@@ -1,4 +1,4 @@
-"""Ways to degrade a lossless track, written as `"mp3@64k"`, `"mp3@V6"` or `"lowpass@8k"`."""
+"""Specifies how to degrade a lossless track, in a notation such as `"mp3@64k"`, `"mp3@V6"` or `"lowpass@8k"`."""
 
 import dataclasses
 import re
@@ -89,12 +89,12 @@ class CodecSpec:
 
     @classmethod
     def parse(cls, text: str) -> "CodecSpec":
-        """Reads `"codec@NUMBERk"`, for MP3 also `"mp3@VNUMBER"`, both with `"-stereo"` for left and right alone.
+        """Parses `"codec@NUMBERk"` or, for MP3 only, `"mp3@VNUMBER"`.
 
-        Case and spaces are ignored, and the `k` may be left out.
+        For MP3 a final `"-stereo"` sets `joint` to `False`. Case and spaces are ignored, and the `k` may be left out.
 
         Raises:
-            UsageError: not of that form, an unknown codec, or a number or mode the codec cannot have.
+            UsageError: the text has another form, the codec is unknown, or it does not have this number or mode.
         """
         match = _PATTERN.fullmatch(text)
         if match is None:
@@ -102,12 +102,14 @@ class CodecSpec:
         codec, vbr, value, joint = match[1].lower(), bool(match[2]), float(match[3]), match[5] is None
         names = [*KNOWN_CODECS, *FREQUENCY_RANGES]
         if codec not in names:
-            raise UsageError(f"a codec is one of {', '.join(names)}; received {text!r}; try 'mp3@{match[3]}k'")
+            raise UsageError(f"a codec must be one of {', '.join(names)}; received {text!r}; try 'mp3@{match[3]}k'")
         nearest: float = min(round(value), _VBR_WORST)
         if vbr and (codec != "mp3" or match[4]):
-            raise UsageError(f"variable bitrate is MP3's and has no unit; received {text!r}; try 'mp3@V{nearest:g}'")
+            raise UsageError(
+                f"only MP3 has variable bitrates, which have no unit; received {text!r}; try 'mp3@V{nearest:g}'"
+            )
         if codec != "mp3" and not joint:
-            raise UsageError(f"-stereo is a mode of MP3; received {text!r}; try '{codec}@{value:g}k'")
+            raise UsageError(f"only MP3 has the mode -stereo; received {text!r}; try '{codec}@{value:g}k'")
         if vbr:
             rule = f"variable bitrates of MP3 are V0 to V{_VBR_WORST}, whole numbers"
         elif codec in KNOWN_CODECS:
@@ -119,7 +121,7 @@ class CodecSpec:
             rule = f"bitrates of {codec} are {listed} kbit/s"
         else:
             lowest, highest = FREQUENCY_RANGES[codec]
-            rule = f"{codec} takes a frequency from {lowest:g} to {highest:g} kHz"
+            rule = f"{codec} needs a frequency from {lowest:g} to {highest:g} kHz"
             nearest = min(max(value, lowest), highest)
         if nearest != value:
             raise UsageError(f"{rule}; received {text!r}; the nearest is '{cls(codec, nearest, vbr, joint)}'")
@@ -136,7 +138,7 @@ class CodecSpec:
 
     @property
     def bitrate(self) -> int:
-        """Bitrate in kbit/s; 0 where it varies, and for `lowpass` and `downsample`, which have none."""
+        """Bitrate in kbit/s; 0 if it varies, and for `lowpass` and `downsample`, which have none."""
         return int(self.value) if self.codec in KNOWN_CODECS and not self.vbr else 0
 
     @property

@@ -1,7 +1,6 @@
-"""Pairs of lossless and lossy files as `tf.data` pipelines of windows.
+"""Turns pairs of lossless and lossy files into `tf.data` pipelines of windows.
 
-`pairs` (manifests) needs no TensorFlow, so the names that do are imported on
-first use (PEP 562).
+Manifests need no TensorFlow, so the names that do are imported on first use (PEP 562).
 """
 
 import importlib
@@ -25,7 +24,7 @@ __all__ = [
     "write_manifest",
 ]
 
-# Name -> module, imported at its first use: most of them import TensorFlow.
+# The modules of the names that are imported on first use, because most of them import TensorFlow.
 _LAZY = {
     "ReadSettings": "plan",
     "build_dataset": "pipeline",

@@ -1,8 +1,8 @@
-"""Decoding a pair of files to aligned samples, with the decoder that fits.
+"""Decodes pairs of files to aligned samples, and chooses a decoder for each file.
 
-Three decoders give the same samples (lossless files bit for bit, MP3 and Vorbis
-to a few 1e-6): soundfile, tensorflow-io and FFmpeg. Each call decodes a whole
-file: seeking inside a lossy file lands at another sample in every decoder.
+The three decoders soundfile, tensorflow-io and FFmpeg give the same samples: bit for bit for lossless files, within a
+few 1e-6 for MP3 and Vorbis. Each call decodes a whole file, because each decoder lands on a different sample when it
+seeks inside a lossy file.
 """
 
 import functools
@@ -24,15 +24,16 @@ from ..shelf.manifests import Pair
 from ..sound.layouts import USUAL
 from ..sound.mid_side import Pairs, layout_pairs, to_mid_side
 
-# soundfile is the default, also where tensorflow-io runs (TensorFlow 2.16 and 2.17): it needs a sixth of the
-# processor time (27 against 163 us for a pair of 2,000 samples, FLAC and MP3). tensorflow-io would leave two
-# idle cores at 11,000 pairs a second in all, no margin over the 10,000 promised.
+# soundfile is the default even where tensorflow-io runs (TensorFlow 2.16 and 2.17), because it needs a sixth of the
+# processor time: 27 instead of 163 us for a pair of 2,000 samples in FLAC and MP3. On two idle cores tensorflow-io
+# reaches only 11,000 pairs a second, which is no margin over the goal of 10,000.
 DECODERS = ("soundfile", "tensorflow-io", "ffmpeg")
 
-# What libsndfile gives at full precision. Opus is left to FFmpeg: libsndfile yields it at 48 kHz only.
+# Formats that libsndfile decodes at full precision. Opus is left to FFmpeg, because libsndfile decodes it only at 48
+# kHz.
 _SOUNDFILE_FORMATS = ("FLAC", "WAV", "WAVEX", "AIFF", "MP3", "OGG")
-# (format, subtype) in libsndfile's words -> tensorflow-io's operation and type. 24 bits come left-justified
-# in 32. Other widths are left out: tensorflow-io reads 32-bit integers as if they were floats.
+# tensorflow-io's operation and dtype for libsndfile's format and subtype. Samples of 24 bits are left-justified in 32.
+# Other widths are left out, because tensorflow-io reads 32-bit integers as if they were floats.
 _TENSORFLOW_IO = {
     ("FLAC", "PCM_16"): ("decode_flac", "int16"),
     ("FLAC", "PCM_24"): ("decode_flac", "int32"),
@@ -44,10 +45,10 @@ _TENSORFLOW_IO = {
 
 @functools.cache
 def tensorflow_io_runs() -> bool:
-    """Whether tensorflow-io's native operations run here.
+    """Returns whether tensorflow-io's native operations run with the installed TensorFlow.
 
-    Importing it proves nothing: on TensorFlow 2.18 and later the import succeeds and the first
-    operation raises NotImplementedError. So one operation is run, on a WAV file of one sample.
+    It runs one operation, on a WAV file of one sample. A successful import is no proof: on TensorFlow 2.18 and later
+    the import succeeds, and the first operation raises NotImplementedError.
     """
     header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 38, b"WAVE", b"fmt ", 16, 1, 1, 44100, 88200, 2, 16, b"data", 2)
     try:
@@ -55,20 +56,20 @@ def tensorflow_io_runs() -> bool:
         import tensorflow_io as tfio
 
         tfio.audio.decode_wav(tf.constant(header + b"\0\0"), dtype=tf.int16)
-    # Whatever it fails with (no package, wrong ABI, no kernel), it does not run.
+    # Any error, such as a missing package, a wrong ABI or a missing kernel, means that the operations do not run.
     except Exception:
         return False
     return True
 
 
 def choose_decoder(decoder: str | None) -> str:
-    """Checks a decoder's name.
+    """Checks and returns the name of a decoder.
 
     Args:
         decoder: one of `DECODERS`; `None` for the default, soundfile.
 
     Raises:
-        UsageError: an unknown name, or tensorflow-io where its operations do not run.
+        UsageError: the name is unknown, or it is tensorflow-io and its operations do not run.
     """
     if decoder is None:
         return DECODERS[0]
@@ -91,11 +92,11 @@ def _decode_with_tensorflow_io(path: Path, operation: str, dtype: str | None) ->
     decode = getattr(tfio.audio, operation)
     try:
         data = tf.io.read_file(os.fsencode(path))
-        if dtype is None:  # MP3: floats already
+        if dtype is None:  # MP3 is decoded to floats.
             return decode(data).numpy()
         audio = decode(data, dtype=tf.as_dtype(dtype)).numpy()
     except tf.errors.OpError as error:
-        # No other decoder steps in: soundfile would return the half of it that is there.
+        # No other decoder is tried, because soundfile would return the intact part of a damaged file.
         raise AudioFileError(
             f"a whole audio file is needed; {path}: tensorflow-io: {error.message.splitlines()[0]}; encode it again"
         ) from error
@@ -106,12 +107,12 @@ def decode(path: StrPath, sample_rate: int, decoder: str = "soundfile") -> np.nd
     """Decodes a whole file.
 
     Args:
-        path: any file FFmpeg reads.
-        sample_rate: Hz of the result; FFmpeg resamples when the file's own differs.
-        decoder: one of `DECODERS`; a format it does not read goes to the next of tensorflow-io, soundfile, FFmpeg.
+        path: any file that FFmpeg reads.
+        sample_rate: Hz; a file with another sample rate is decoded and resampled by FFmpeg.
+        decoder: one of `DECODERS`. A format that it does not read is decoded by soundfile or FFmpeg instead.
 
     Returns:
-        Array `(time, channels)` float32.
+        Array `(time, channels)` float32, full scale at [-1, 1].
 
     Raises:
         AudioFileError: the file is missing or damaged.
@@ -119,8 +120,8 @@ def decode(path: StrPath, sample_rate: int, decoder: str = "soundfile") -> np.nd
     path = Path(path)
     if decoder != "ffmpeg":
         try:
-            # A descriptor, not a path: libsndfile opens no name that is not UTF-8. Nor a Python
-            # file: it would call back into Python, under the global lock, for every few kilobytes.
+            # libsndfile receives a file descriptor. It cannot open a path that is not UTF-8, and with a Python file
+            # object it would call back into Python, under the global lock, for every few kilobytes.
             with open(path, "rb") as file, soundfile.SoundFile(file.fileno(), closefd=False) as sound:
                 if sound.samplerate == sample_rate:
                     native = _TENSORFLOW_IO.get((sound.format, sound.subtype))
@@ -129,10 +130,10 @@ def decode(path: StrPath, sample_rate: int, decoder: str = "soundfile") -> np.nd
                     if sound.format in _SOUNDFILE_FORMATS and sound.subtype != "OPUS":
                         return read_open_sound(sound, os.fstat(file.fileno()).st_size)
         except soundfile.LibsndfileError:
-            pass  # not a format it knows, or damaged: FFmpeg reads it or says what is wrong
+            pass  # The format is unknown to libsndfile or the file is damaged. FFmpeg reads it or reports the fault.
         except OSError as error:
             raise AudioFileError(
-                f"the files a manifest names must be readable; {path}: {error.strerror}; restore the file"
+                f"the files of a manifest must be readable; {path}: {error.strerror}; restore the file"
             ) from error
     return audio_files.read(path, sample_rate)[0]
 
@@ -145,28 +146,29 @@ def decode_pair(
     Args:
         pair: a line of a pair manifest.
         folder: the manifest's folder.
-        decoder: one of `DECODERS`, used where `pair.decoder` allows any.
-        undo_encoder_gain: whether the gain that the lossy file's encoder gave it (`encoder_gain`) is undone.
+        decoder: one of `DECODERS`. The lossy file is decoded with FFmpeg unless `pair.decoder` is `"any"`.
+        undo_encoder_gain: whether to undo the gain that the encoder applied to the lossy file
+            (`files.encoder_gain.encoder_gain`).
 
     Returns:
-        `(lossless, lossy)`, each `(pair.length, pair.channels)` float32.
+        `(lossless, lossy)`, each an array `(pair.length, pair.channels)` float32.
 
     Raises:
-        AudioFileError: a file is missing, damaged, or not the one the manifest was made from.
+        AudioFileError: a file is missing or damaged, or its length or channels differ from the manifest's.
     """
     path = Path(folder) / pair.lossless
     lossless = decode(path, pair.sample_rate, decoder)
     expected = (pair.length, pair.channels)
     if lossless.shape != expected:
         raise AudioFileError(
-            f"a lossless file has the length and channels of its manifest; {path} has {lossless.shape}, the manifest"
-            f" says {expected}; rip it again"
+            f"a lossless file must have the length and channels in its manifest, {expected}; {path} has"
+            f" {lossless.shape}; rip it again"
         )
     return lossless, decode_twin(pair, folder, decoder, undo_encoder_gain)
 
 
 def left_right_pairs(pair: Pair, folder: StrPath) -> Pairs:
-    """The indices of left and right channels in the lossy file of a pair, as `restore` finds them for the same file."""
+    """Returns the indices of left and right channels in a pair's lossy file, as `restore` finds them for that file."""
     # The layout of one or two channels is known without reading the file's header.
     layout = "" if pair.channels in USUAL else headers.probe(Path(folder) / pair.lossy).channel_layout
     return layout_pairs(pair.channels, layout)
@@ -177,49 +179,50 @@ def decode_mid_side(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Decodes both files of a pair into the signals that a network restores.
 
-    Kim, Ryu and Jeong (2023) train on the left and on the right channel. Here these are mid and side
-    (`sound.mid_side`), of surround pair by pair as `restore` pairs the lossy file's channels. Every runtime restores
-    mid and side, so a network must have heard them. Encoders also code mid and side wherever this is cheaper (joint
-    stereo), so what a codec does to a side is not found in the left and the right channel. All other channels, and
-    mono, are taken as they are.
+    Kim, Ryu and Jeong (2023) train on the left and the right channel. This package uses mid and side instead
+    (`sound.mid_side`), for surround sound in the same pairs as `restore`. Every runtime restores mid and side, so a
+    network must be trained on them. Encoders with joint stereo also code mid and side where this is cheaper, and the
+    damage that they do to the side cannot be seen in the left and right channels. Mono, and channels that belong to no
+    pair, are returned unchanged.
 
     Args:
         pair, folder, decoder, undo_encoder_gain: as for `decode_pair`.
 
     Returns:
-        `(lossless, lossy)`, each `(pair.channels, pair.length)` float32, C-contiguous: mid in the place of each left
-        channel and side in the place of each right one.
+        `(lossless, lossy)`, each an array `(pair.channels, pair.length)` float32. Mid is in the row of each left
+        channel and side in the row of each right channel.
 
     Raises:
-        AudioFileError: as `decode_pair`.
+        AudioFileError: as for `decode_pair`.
     """
     both = decode_pair(pair, folder, decoder, undo_encoder_gain)
     places = left_right_pairs(pair, folder)
-    # Channels are made rows first, so that sums read memory in order.
+    # The channels become rows first, so that sums read memory in order.
     lossless, lossy = (to_mid_side(np.ascontiguousarray(audio.T).T, places).T for audio in both)
     return lossless, lossy
 
 
 def decode_twin(pair: Pair, folder: StrPath, decoder: str = "soundfile", undo_encoder_gain: bool = False) -> np.ndarray:
-    """The lossy side of a pair, as `decode_pair` gives it.
+    """Decodes the lossy file of a pair, aligned as by `decode_pair`, which has the same arguments.
 
     Returns:
-        Array `(pair.length, pair.channels)` float32: the file without its first `pair.delay` samples, cut or
-        padded with zeros (`codecs.align.MISSING_ALLOWED` at most) to the length.
+        Array `(pair.length, pair.channels)` float32. The first `pair.delay` samples of the file are dropped, and the
+        rest is cut, or padded with at most `codecs.align.MISSING_ALLOWED` zeros, to the length of the pair.
 
     Raises:
-        AudioFileError: the file is missing, damaged, or not the one the manifest was made from.
+        AudioFileError: the file is missing or damaged, or its length or channels differ from the manifest's.
     """
     path = Path(folder) / pair.lossy
     lossy = decode(path, pair.sample_rate, decoder if pair.decoder == "any" else "ffmpeg")
     if lossy.shape[1] != pair.channels:
         raise AudioFileError(
-            f"a lossy twin has its source's channels; {path} has {lossy.shape[1]}, not {pair.channels}; encode it again"
+            f"a lossy file must have the {pair.channels} channels of its source; {path} has {lossy.shape[1]};"
+            " encode it again"
         )
     present = len(lossy) - pair.delay
     if pair.length - present > MISSING_ALLOWED:
         raise AudioFileError(
-            f"a lossy twin is as long as its source; {path} decodes to {present} of {pair.length} samples, it may be"
+            f"a lossy file must be as long as its source; {path} has {present} of {pair.length} samples, so it may be"
             " truncated; encode it again"
         )
     if undo_encoder_gain:

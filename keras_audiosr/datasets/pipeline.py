@@ -1,9 +1,10 @@
-"""Pairs of files -> `tf.data` batches of `(lossy, lossless)` windows.
+"""Builds `tf.data` pipelines that turn pairs of files into batches of `(lossy, lossless)` windows.
 
-Whole files are decoded in parallel, a few at a time, and cut into windows of mid, of side, or of a channel that is
-not part of a pair. Windows travel in packets, never one by one: packets of several files are dealt round into a
-block, and batches are drawn from a block in random order. Whatever is random follows from `(seed, epoch)` by
-stateless generators, so nothing depends on what ran before: a run can stop after any epoch and go on.
+Whole files are decoded in parallel, a few at a time, and cut into windows of mid, of side, or of a channel that is not
+part of a pair. The pipeline handles windows in packets, because single windows would be too slow. The packets of
+several files are interleaved and collected in a block, and batches are drawn from a block in random order. All random
+numbers come from stateless generators and depend only on the seed and the epoch. A run can therefore stop after any
+epoch and continue later with the same batches.
 """
 
 import contextlib
@@ -23,10 +24,11 @@ from .decode import decode_mid_side
 from .plan import Plan, ReadSettings, make_plan, settings_of
 from .shutdown import until_shutdown
 
-# Decoded files whose windows are drawn in turn when shuffling; with those being decoded they bound the memory.
+# Number of decoded files whose windows are interleaved when shuffling, and of files that are decoded at the same time.
+# Together they bound the memory.
 _FILES_IN_FLIGHT = 8
 _PARALLEL_FILES = min(8, os.cpu_count() or 1)
-# Samples, about, in a packet, in a block and in the finished batches kept ready; lossy and lossless each.
+# Approximate number of samples, lossy and lossless each, in a packet, in a block, and in the prefetched batches.
 _PACKET_SAMPLES = 2**17
 _BLOCK_SAMPLES = 2**24
 _READY_SAMPLES = 2**22
@@ -35,7 +37,7 @@ _FOREVER = np.iinfo(np.int64).max
 
 @contextlib.contextmanager
 def file_errors() -> Iterator[None]:
-    """Turns TensorFlow's error over a file that could not be decoded back into the `AudioFileError` it was.
+    """Turns TensorFlow's error about a file that could not be decoded back into the original `AudioFileError`.
 
     Example:
         >>> with file_errors():
@@ -60,7 +62,7 @@ def _random_order(count: tf.Tensor | int, seed: tf.Tensor) -> tf.Tensor:
 
 
 def _packets(plan: Plan, seed: tf.Tensor) -> tf.data.Dataset:
-    """One pass over the files: packets `(lossy, lossless)`, each `(windows, window_length)`."""
+    """Returns one pass over the files: packets `(lossy, lossless)`, each a tensor `(windows, window_length)`."""
     windows, shuffle = plan.windows, plan.reading.shuffle
     row_length, window_length = plan.row_length, windows.window_length
     packet_size = max(1, _PACKET_SAMPLES // window_length)
@@ -72,7 +74,7 @@ def _packets(plan: Plan, seed: tf.Tensor) -> tf.data.Dataset:
         pair = plan.pairs[int(index)]
         length = pair.length // row_length * row_length
         with until_shutdown:
-            # One signal after the other, in rows: (channels * time / row_length, row_length).
+            # The signals follow each other, cut into rows: (channels * time / row_length, row_length).
             return [
                 np.ascontiguousarray(signals[:, :length]).reshape(-1, row_length)
                 for signals in decode_mid_side(pair, plan.folder, plan.decoder, windows.undo_encoder_gain)
@@ -89,10 +91,10 @@ def _packets(plan: Plan, seed: tf.Tensor) -> tf.data.Dataset:
         order, size = tf.range(total), tf.constant(packet_size, tf.int64)
         if shuffle:
             file_seed = _fold(cut_seed, index)
-            # Another share of the windows at each visit.
+            # Each visit takes a different share of the windows.
             order = _random_order(total, _fold(file_seed, 0))[visit :: windows.visits]
-            # Packets of another size for each file: files of one length would all end at once, decoding
-            # would stand still while they last, and everything else while the next ones are decoded.
+            # Packets have a different size for each file. Otherwise files of the same length would all end at once:
+            # decoding would pause while they are read, and reading would pause while the next ones are decoded.
             size = tf.random.stateless_uniform(
                 [], _fold(file_seed, 1), 1 + packet_size // 2, 1 + packet_size * 3 // 2, tf.int64
             )
@@ -124,7 +126,14 @@ def _packets(plan: Plan, seed: tf.Tensor) -> tf.data.Dataset:
 
 
 def batches(plan: Plan, epoch: tf.Tensor | int, pass_number: tf.Tensor | int) -> tf.data.Dataset:
-    """One pass over the files of a plan: batches `(lossy, lossless)`, each `(batch, window_length, 1)`."""
+    """Returns one pass over a plan's files: batches `(lossy, lossless)`, each a tensor `(batch, window_length, 1)`.
+
+    Args:
+        plan: the checked settings.
+        epoch: number of the epoch, from 0.
+        pass_number: number of the pass within the epoch, from 0. Together with the seed and the epoch it determines
+            everything that is random.
+    """
     windows, shuffle = plan.windows, plan.reading.shuffle
     pass_seed = _fold(_fold(tf.constant([plan.reading.seed, 0], tf.int64), epoch), pass_number)
     block_seed = _fold(pass_seed, 1)
@@ -156,7 +165,7 @@ def batches(plan: Plan, epoch: tf.Tensor | int, pass_number: tf.Tensor | int) ->
         block_size *= max(1, _BLOCK_SAMPLES // (windows.window_length * windows.batch_size))
     blocks = _packets(plan, _fold(pass_seed, 0)).rebatch(block_size).enumerate()
     if shuffle:
-        blocks = blocks.prefetch(1)  # the next block fills while batches are drawn from this one
+        blocks = blocks.prefetch(1)  # The next block is filled while batches are drawn from this one.
     return blocks.flat_map(draw)
 
 
@@ -173,32 +182,37 @@ def build_dataset(
     drop_remainder: bool = False,
     **keywords: Any,
 ) -> tf.data.Dataset:
-    """One pass over a manifest's pairs, as batches of windows of one signal.
+    """Returns one pass over a manifest's pairs, in batches of windows.
 
-    A signal is mid, side, or a channel that is not part of a pair, such as mono (`decode.decode_mid_side`). Each is
-    cut by itself, where the paper cuts left and right. The side of music that is nearly mono is silence; `min_level`
-    leaves it out. Windows start at multiples of `hop_length`; what is left at a file's end and fills no window is
-    dropped. Memory does not grow with the corpus: at most `8 + cores` decoded files are held (shuffled), or `1 +
-    cores` (in order), a minute of stereo pairs taking 42 MB, and some 400 MB of windows.
+    A window is cut from one signal: mid, side, or a channel that is not part of a pair, such as mono
+    (`decode.decode_mid_side`). The paper cuts windows of left and right instead. The side of music that is nearly mono
+    is silent, and `min_level` leaves it out. Windows start at multiples of `hop_length`, and samples at the end of a
+    file that do not fill a window are dropped. Memory does not grow with the corpus. At most `8 + cores` decoded files
+    are in memory when shuffling, otherwise `1 + cores`; a minute of a stereo pair takes 42 MB. The windows take about
+    400 MB.
 
     Args:
         manifest: path of a pair manifest, as `encode` writes it.
-        windows: what they are like, such as a preset's `data`; 2,000 samples each and 32 a batch when `None`.
-        reading: which pairs are read and how; all of 44,100 Hz, in random order, when `None`.
-        epoch: with the same seed the same one gives the same batches; another gives another order and augmentation.
-        drop_remainder: leave out the last batch when it is not full.
+        windows: settings of the windows, such as a preset's `data`. When `None`, windows have 2,000 samples, and a
+            batch has 32 of them.
+        reading: settings that say which pairs are read and how. When `None`, all pairs at 44,100 Hz are read, in random
+            order.
+        epoch: number of the epoch, from 0. The same seed and epoch give the same batches; another epoch gives another
+            order and augmentation.
+        drop_remainder: whether to leave out the last batch if it is not full.
         **keywords: fields of `WindowSettings` (`window_length`, `batch_size`, `min_level`, `gain`, `polarity`,
             `lossless_share`, `visits`, `undo_encoder_gain`) and of `ReadSettings` (`split`, `codecs`, `sample_rate`,
-            `hop_length`, `shuffle`, `seed`, `decoder`, `split_seed`, `split_fractions`), instead of those above.
+            `hop_length`, `shuffle`, `seed`, `decoder`, `split_seed`, `split_fractions`), which override those of
+            `windows` and `reading`.
 
     Returns:
         Dataset of `(lossy, lossless)`, float32 tensors `(batch, window_length, 1)`.
 
     Raises:
-        ManifestError: the manifest is unreadable, or holds nothing that fits the request.
-        UsageError: an unknown keyword, or a value out of its range.
-        tf.errors.OpError: while iterating, when a file is missing or damaged; its message names the file,
-            and `file_errors` makes it an `AudioFileError`.
+        ManifestError: the manifest cannot be read, or nothing in it fits the settings.
+        UsageError: a keyword is unknown, or a value is out of its range.
+        tf.errors.OpError: raised while iterating if a file is missing or damaged. The message names the file, and
+            `file_errors` turns the error into an `AudioFileError`.
 
     Example:
         >>> for lossy, lossless in build_dataset("pairs/pairs.jsonl", split="train", gain=(-6, 0)):
@@ -223,15 +237,15 @@ def build_training_stream(
     reading: ReadSettings | None = None,
     **keywords: Any,
 ) -> tf.data.Dataset:
-    """Epoch after epoch without end, each of `steps_per_epoch` full batches.
+    """Returns an endless stream of epochs, each of `steps_per_epoch` full batches.
 
-    Epoch `k` starts with the windows of `build_dataset(..., epoch=k)`; when they fill fewer than
-    `steps_per_epoch` batches, further passes in other orders follow. What an epoch holds depends on
-    `seed` and its number alone: a stream that begins at epoch `k` is the same as one that came there.
+    Epoch `k` starts with the windows of `build_dataset(..., epoch=k)`. If they fill fewer than `steps_per_epoch`
+    batches, further passes in other orders follow. The batches of an epoch depend only on the seed and on its number,
+    so a stream that begins with epoch `k` continues exactly like one that began earlier.
 
     Args:
         manifest: path of a pair manifest.
-        steps_per_epoch: batches an epoch.
+        steps_per_epoch: number of batches in an epoch.
         initial_epoch: number of the first epoch, from 0.
         windows, reading, **keywords: as for `build_dataset`.
 
@@ -239,7 +253,8 @@ def build_training_stream(
         Infinite dataset of `(lossy, lossless)`, float32 tensors `(batch_size, window_length, 1)`.
 
     Raises:
-        ManifestError, UsageError: as `build_dataset`, and when every window is below `min_level`.
+        ManifestError: as for `build_dataset`, or every window is below `min_level`.
+        UsageError: as for `build_dataset`, or `steps_per_epoch` or `initial_epoch` is too small.
     """
     if steps_per_epoch < 1 or initial_epoch < 0:
         raise UsageError(
@@ -248,12 +263,12 @@ def build_training_stream(
         )
     plan = make_plan(manifest, *settings_of(windows, reading, keywords))
     if plan.windows.min_level is not None:
-        # Passes without a window would follow one another for ever.
+        # Without any window, empty passes would follow each other forever.
         cut = dataclasses.replace(plan.windows.as_cut(), batch_size=1)
         if not any(True for _ in build_dataset(manifest, cut, plan.reading, shuffle=False).take(1)):
             raise ManifestError(
-                f"some windows must reach min_level, {cut.min_level} dB; all {plan.total_windows} are below;"
-                " take a lower level"
+                f"at least one window must reach min_level, {cut.min_level} dB; all {plan.total_windows} are below;"
+                " choose a lower level"
             )
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:

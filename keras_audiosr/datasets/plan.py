@@ -1,6 +1,6 @@
-"""Which pairs, cut into which windows: the settings of a pipeline, checked before anything is decoded.
+"""Checks the settings of a pipeline before anything is decoded: which pairs it reads, and which windows it cuts.
 
-No TensorFlow here: what is wrong with a request is said at once.
+This module does not import TensorFlow, so that wrong settings are reported at once.
 """
 
 import dataclasses
@@ -22,21 +22,22 @@ WINDOW_LENGTH = 2000
 
 @dataclasses.dataclass(frozen=True)
 class ReadSettings:
-    """How a manifest is read: which of its pairs, in which order, on which grid of windows.
+    """Settings that say which pairs of a manifest are read, in which order, and where their windows begin.
 
     Attributes:
-        split: `"train"`, `"validation"` or `"test"`, by album; `None` for all.
+        split: `"train"`, `"validation"` or `"test"`; albums belong to one split as a whole. `None` for all pairs.
         codecs: names such as `("mp3@64k",)`; `None` for all.
-        sample_rate: Hz; pairs of another rate are left out.
-        hop_length: samples from one window's start to the next; the window's length when `None`.
-        shuffle: random order of files and windows, eight files mixed at a time. Else files in the
-            manifest's order, their signals (mid before side) one after the other, their windows in time.
-        seed: of the order, and of what varies windows.
+        sample_rate: Hz; pairs at another rate are left out.
+        hop_length: samples from the start of one window to the start of the next; the window's length when `None`.
+        shuffle: whether files and windows come in random order, with the windows of eight files mixed at a time.
+            Otherwise files come in the manifest's order, their signals (mid before side) one after the other, and the
+            windows of a signal in order of time.
+        seed: seed of the order and of the augmentation.
         decoder: one of `decode.DECODERS`; `None` for the fastest, soundfile.
         split_seed, split_fractions: as for `split_albums`.
 
     Raises:
-        UsageError: a value out of its range.
+        UsageError: a value is out of its range.
     """
 
     split: str | None = None
@@ -61,12 +62,12 @@ class ReadSettings:
 def settings_of(
     windows: WindowSettings | None, reading: ReadSettings | None, keywords: dict[str, Any]
 ) -> tuple[WindowSettings, ReadSettings]:
-    """The settings of a pipeline; keywords are fields of either, and replace what is given whole.
+    """Returns the settings of a pipeline: those given or the defaults, with the fields in `keywords` overridden.
 
-    Without `windows` these have 2,000 samples, as in the paper, and 32 of them are a batch.
+    By default a window has 2,000 samples, as in the paper, and a batch has 32 windows.
 
     Raises:
-        UsageError: an unknown keyword, or a value out of its range.
+        UsageError: a keyword is unknown, or a value is out of its range.
     """
     windows = windows or WindowSettings(window_length=WINDOW_LENGTH, batch_size=32)
     reading = reading or ReadSettings()
@@ -74,23 +75,23 @@ def settings_of(
     for key in keywords:
         if key not in names[0] | names[1]:
             near = nearest(key, sorted(names[0] | names[1]))
-            raise UsageError(f"windows have no setting {key!r}; did you mean {near!r}?")
+            raise UsageError(f"there is no setting {key!r} of windows; did you mean {near!r}?")
     of_windows, of_reading = ({key: keywords[key] for key in keywords if key in known} for known in names)
     return dataclasses.replace(windows, **of_windows), dataclasses.replace(reading, **of_reading)
 
 
 def select_pairs(pairs: list[Pair], reading: ReadSettings) -> list[Pair]:
-    """The pairs of one split and of some codecs.
+    """Selects the pairs of one split and of some codecs.
 
     Args:
         pairs: lines of a manifest.
-        reading: whose `split`, `codecs`, `split_seed` and `split_fractions` decide.
+        reading: settings, of which `split`, `codecs`, `split_seed` and `split_fractions` are used.
 
     Raises:
-        ManifestError: nothing is left, or a codec is not in the manifest; says what there is.
+        ManifestError: no pair is left, or a codec is not in the manifest. The message lists what the manifest has.
     """
     split, codecs = reading.split, reading.codecs
-    # Of the whole shelf: which codecs are asked for moves no album.
+    # All albums are split before codecs are selected, so that the selection does not move an album to another split.
     splits = split_albums((pair.album for pair in pairs), reading.split_seed, reading.split_fractions)
     if codecs is not None:
         codecs = [codecs] if isinstance(codecs, str) else list(codecs)
@@ -98,8 +99,8 @@ def select_pairs(pairs: list[Pair], reading: ReadSettings) -> list[Pair]:
         absent = [codec for codec in codecs if codec not in present]
         if absent or not codecs:
             raise ManifestError(
-                f"codecs are some of the manifest's, {', '.join(present)}; received {', '.join(absent) or 'none'};"
-                " name those, or encode what is missing"
+                f"codecs must be in the manifest, which has {', '.join(present)}; received"
+                f" {', '.join(absent) or 'none'}; choose from these, or encode the missing ones"
             )
         pairs = [pair for pair in pairs if pair.codec in codecs]
     if split is None:
@@ -116,13 +117,13 @@ def select_pairs(pairs: list[Pair], reading: ReadSettings) -> list[Pair]:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The checked settings of a pipeline, and what follows from them.
+    """The checked settings of a pipeline, and the numbers that follow from them.
 
     Attributes:
-        pairs: those that are read.
-        folder: the manifest's.
-        windows: what windows are like.
-        reading: how they are read.
+        pairs: the pairs that are read.
+        folder: the manifest's folder.
+        windows: settings of the windows.
+        reading: settings of the reading.
         decoder: one of `decode.DECODERS`.
     """
 
@@ -134,21 +135,21 @@ class Plan:
 
     @property
     def hop_length(self) -> int:
-        """Samples from one window's start to the next."""
+        """Samples from the start of one window to the start of the next."""
         return self.reading.hop_length or self.windows.window_length
 
     @property
     def row_length(self) -> int:
-        """Windows are gathered as rows of this many samples: whole windows where they do not overlap."""
+        """Length in samples of the rows that windows are gathered from. Without overlap a row is a whole window."""
         return math.gcd(self.windows.window_length, self.hop_length)
 
     def num_windows(self, pair: Pair) -> int:
-        """Whole windows in one signal of a pair: mid, side, or a channel by itself."""
+        """Returns the number of whole windows in one signal of a pair: mid, side, or a channel that has no partner."""
         return max(0, (pair.length - self.windows.window_length) // self.hop_length + 1)
 
     @property
     def total_windows(self) -> int:
-        """Windows in one pass over all pairs, before any is left out as silent."""
+        """Number of windows in one pass over all pairs, including silent ones."""
         return sum(self.num_windows(pair) * pair.channels for pair in self.pairs)
 
 
@@ -156,28 +157,26 @@ def make_plan(manifest: StrPath, windows: WindowSettings, reading: ReadSettings)
     """Reads the manifest, and checks that something in it fits the settings.
 
     Raises:
-        ManifestError: unreadable, or nothing in it fits.
-        UsageError: settings that do not go together, or a decoder that is not there.
+        ManifestError: the manifest cannot be read, or nothing in it fits.
+        UsageError: settings contradict each other, or the decoder is not available.
     """
     if windows.visits > 1 and not reading.shuffle:
-        raise UsageError(
-            f"files are visited once when windows keep their order; received visits={windows.visits}; take 1"
-        )
+        raise UsageError(f"visits must be 1 without shuffling; received visits={windows.visits}; use visits=1")
     decoder = choose_decoder(reading.decoder)
     pairs = select_pairs(read_manifest(manifest, Pair), reading)
     fitting = [pair for pair in pairs if pair.sample_rate == reading.sample_rate]
     if not fitting:
         raise ManifestError(
-            f"some pair must have the sample rate asked for, {reading.sample_rate} Hz; {pairs[0].lossless} has"
-            f" {pairs[0].sample_rate} Hz, as all others have another; ask for that rate"
+            f"at least one pair must have a sample rate of {reading.sample_rate} Hz; none has, and {pairs[0].lossless}"
+            f" has {pairs[0].sample_rate} Hz; use that rate"
         )
     plan = Plan(fitting, Path(manifest).parent, windows, reading, decoder)
-    # A file too short for one window would be decoded for nothing.
+    # A file that is too short for a window need not be decoded.
     long_enough = [pair for pair in fitting if plan.num_windows(pair)]
     if not long_enough:
         longest = max(pair.length for pair in fitting)
         raise ManifestError(
             f"at least one file must hold a window of {windows.window_length} samples; the longest has {longest};"
-            " take a smaller window_length"
+            " choose a smaller window_length"
         )
     return dataclasses.replace(plan, pairs=long_enough)

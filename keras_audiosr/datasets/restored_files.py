@@ -1,4 +1,4 @@
-"""Restored files beside a manifest of pairs: which belongs to which, and reading them aligned."""
+"""Matches restored files with the pairs of a manifest, and reads them aligned."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,20 +14,20 @@ from ..shelf.manifests import Pair
 
 
 def match_restored(folder: Path, pairs: Iterable[Pair]) -> dict[str, Path]:
-    """Finds each pair's restored file: the path of its lossy file, whatever the suffix.
+    """Finds the restored file of each pair. It has the path of the lossy file, with any suffix.
 
-    The whole path below the manifest need not be kept: the longest trailing part that is there counts. A name may
-    end in `.restored`.
+    The folder need not have the whole path of the lossy file below the manifest; the longest trailing part that exists
+    is used. A name may end in `.restored`.
 
     Args:
-        folder: restored files, in the sub-folders of their lossy files.
+        folder: folder of the restored files, in the subfolders of their lossy files.
         pairs: pairs to find.
 
     Returns:
-        `pair.lossy` -> path.
+        Path of the restored file by `pair.lossy`.
 
     Raises:
-        ManifestError: no audio at all, a pair has no file or two, or one file fits two pairs.
+        ManifestError: the folder has no audio, a pair has no file or several, or one file fits two pairs.
     """
     known: dict[tuple[str, ...], list[Path]] = {}
     for path in sorted(folder.rglob("*")):
@@ -48,13 +48,13 @@ def match_restored(folder: Path, pairs: Iterable[Pair]) -> dict[str, Path]:
             names = " and ".join(path.name for path in candidates) or "none"
             raise ManifestError(
                 f"each pair needs one restored file, named like its lossy one; {folder} has {names} for {pair.lossy};"
-                " restore it, or choose the codecs that are there with --codec"
+                " restore it, or choose only restored codecs with --codec"
             )
         other = owners.setdefault(candidates[0], pair.lossy)
         if other != pair.lossy:
             raise ManifestError(
                 f"each pair needs its own restored file; {candidates[0]} fits {other} and {pair.lossy};"
-                " keep the sub-folders of the lossy files, or choose one codec with --codec"
+                " keep the subfolders of the lossy files, or choose one codec with --codec"
             )
         found[pair.lossy] = candidates[0]
     return found
@@ -64,24 +64,25 @@ def read_restored(path: StrPath, pair: Pair, folder: StrPath) -> np.ndarray:
     """Reads a restored file, aligned to its lossless source.
 
     Args:
-        path: the restored file; any sample rate.
-        pair: the pair whose lossy side it was made from.
+        path: the restored file, at any sample rate.
+        pair: the pair whose lossy file it was made from.
         folder: the manifest's folder.
 
     Returns:
         Array `(pair.length, channels)` float32 at the pair's sample rate.
 
     Raises:
-        AudioFileError: it cannot be read, or is neither as long as the lossy file nor as the lossless one.
+        AudioFileError: the file cannot be read, or its length is neither that of the lossy nor that of the lossless
+            file.
     """
     restored, _ = audio_files.read(path, pair.sample_rate)
     if len(restored) == pair.length:
         return restored
-    # As long as the lossy file by itself, its delay still in front.
+    # The file may be as long as the lossy one. Then it still begins with the delay.
     decoded = len(audio_files.read(Path(folder) / pair.lossy, pair.sample_rate)[0])
     if len(restored) != decoded:
         raise AudioFileError(
-            f"a restored file is as long as its lossy one ({decoded} samples) or its lossless one ({pair.length});"
-            f" {path} has {len(restored)} at {pair.sample_rate} Hz; restore it again"
+            f"a restored file must be as long as its lossy one ({decoded} samples) or its lossless one"
+            f" ({pair.length}); {path} has {len(restored)} at {pair.sample_rate} Hz; restore it again"
         )
     return fit_length(restored, pair.delay, pair.length)

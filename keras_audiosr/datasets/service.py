@@ -1,8 +1,8 @@
-"""Training windows from a tf.data service: other machines read, shuffle and batch what one host cannot.
+"""Gets training windows from a tf.data service, whose workers read, shuffle and batch them on other machines.
 
-Decoding runs in Python, and a Python function lives in the process that made it: the service's workers cannot
-call it ("could not find callback with key=pyfunc_0"). So the service starts from the shards that `window` wrote.
-From there on the pipeline is a TensorFlow graph, and its workers need TensorFlow alone, not this package.
+The service starts from the shards that `window` wrote. Decoding is a Python function that exists only in the process
+that made it, so the service's workers cannot call it ("could not find callback with key=pyfunc_0"). Everything after
+the shards is a TensorFlow graph. The workers therefore need TensorFlow, but not this package.
 """
 
 import hashlib
@@ -17,15 +17,15 @@ from ..errors import ManifestError, UsageError
 from ..presets.settings import WindowSettings
 from .shards import parse_examples, read_index
 
-# Shards whose windows are mixed, and samples among which the next window is drawn; in each of the service's workers.
+# Number of shards whose windows are mixed, and number of samples in the shuffle buffer, in each of the workers.
 _SHARDS_IN_FLIGHT = 8
 _SHUFFLED_SAMPLES = 2**24
-# Long enough for a dispatcher that is being started.
+# Seconds to wait for a connection. A host that is being started needs some time.
 _CONNECT_SECONDS = 30.0
 
 
 def _reach(service: str) -> None:
-    """Makes sure that somebody listens: TensorFlow itself would try again for an hour without a word."""
+    """Checks that a dispatcher listens, because TensorFlow itself would try for an hour without a message."""
     found = re.fullmatch(r"grpc://(.+):(\d+)", service)
     if found is None:
         raise UsageError(f"a data service is grpc://HOST:PORT; received {service!r}; give its dispatcher's address")
@@ -33,27 +33,27 @@ def _reach(service: str) -> None:
         socket.create_connection((found[1].strip("[]"), int(found[2])), _CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
         raise UsageError(
-            f"a data service's dispatcher must listen; {service}: {error}; start it (docs/scale_out.md)"
+            f"the data service's dispatcher must listen; {service}: {error}; start it (docs/scale_out.md)"
         ) from error
 
 
 def check_windows(folder: StrPath, manifest: StrPath, windows: WindowSettings, sample_rate: int) -> None:
-    """Makes sure that a folder holds the training windows of a manifest, cut as a preset says.
+    """Checks that a folder holds the training windows of a manifest, cut with a preset's settings.
 
     Args:
-        folder: what `window` wrote.
-        manifest: path of the pair manifest trained on.
-        windows: a preset's.
-        sample_rate: Hz, the preset's.
+        folder: a folder that `window` wrote.
+        manifest: path of the pair manifest of the training.
+        windows: the preset's settings of windows.
+        sample_rate: the preset's sample rate in Hz.
 
     Raises:
-        ManifestError: it does not.
+        ManifestError: the windows are from another manifest or were cut with other settings.
     """
     index = read_index(folder)
     if index["manifest_sha256"] != hashlib.sha256(Path(manifest).read_bytes()).hexdigest():
         raise ManifestError(
-            f"windows are those of the manifest trained on; {folder} was written from another than {manifest};"
-            " run 'keras-audiosr window' on it"
+            f"windows must be made from the manifest of the training; {folder} was made from another than {manifest};"
+            f" run 'keras-audiosr window' on {manifest}"
         )
     cut = ("window_length", "min_level", "undo_encoder_gain")
     expected = {name: getattr(windows, name) for name in cut} | {"sample_rate": sample_rate, "split": "train"}
@@ -63,30 +63,31 @@ def check_windows(folder: StrPath, manifest: StrPath, windows: WindowSettings, s
     ]
     if wrong:
         raise ManifestError(
-            f"windows are cut as the preset says; {folder} has {', '.join(wrong)}; run 'keras-audiosr window' with"
-            " these values"
+            f"windows must be cut with the preset's settings; {folder} has {', '.join(wrong)}; run 'keras-audiosr"
+            " window' with the preset's values"
         )
 
 
 def build_window_stream(
     folder: StrPath, windows: WindowSettings, *, seed: int = 0, initial_epoch: int = 0
 ) -> tf.data.Dataset:
-    """The windows of a folder in random order, without end: a TensorFlow graph from beginning to end.
+    """Returns the windows of a folder as an endless stream in random order, as one TensorFlow graph.
 
-    Every shard is read once in every pass. Windows and their augmentation follow from `seed`,
-    `initial_epoch` and the shard's turn, whoever reads it; the order in which batches arrive does not.
+    Every shard is read once in every pass. The windows of a shard and their augmentation depend only on `seed`,
+    `initial_epoch` and the shard's turn, not on the worker that reads it. The order in which batches arrive does depend
+    on the workers.
 
     Args:
-        folder: what `window` wrote.
-        windows: how many are a batch, and how they are varied. What they were cut with is in the folder.
-        seed, initial_epoch: another of either gives another order and augmentation.
+        folder: a folder that `window` wrote.
+        windows: settings of batches and augmentation. The settings of the cut are in the folder.
+        seed, initial_epoch: a change of either gives another order and augmentation.
 
     Returns:
         Infinite dataset of `(lossy, lossless)`, float32 tensors `(batch_size, window_length, 1)`.
     """
     index = read_index(folder)
     batch_size = windows.batch_size
-    # The service's workers may run in other folders.
+    # Paths are absolute, because the service's workers may run in other folders.
     names = tf.constant([str((Path(folder) / shard["name"]).absolute()) for shard in index["shards"]])
     base = tf.constant([seed, initial_epoch], tf.int64)
 
@@ -115,7 +116,7 @@ def build_window_stream(
         lossy = tf.where(whole[:, None, None], lossless, lossy)
         return lossy * scale[:, None, None], lossless * scale[:, None, None]
 
-    # The service deals these numbers out to its workers.
+    # The service distributes these numbers to its workers.
     turns = tf.data.Dataset.range(tf.int64.max)
     records = turns.interleave(shard, cycle_length=_SHARDS_IN_FLIGHT, block_length=1)
     records = records.shuffle(max(batch_size, _SHUFFLED_SAMPLES // index["window_length"]), seed=seed)
@@ -133,24 +134,24 @@ def build_served_stream(
     seed: int = 0,
     initial_epoch: int = 0,
 ) -> tf.data.Dataset:
-    """`build_window_stream` of the training split, prepared by the workers of a tf.data service.
+    """Returns the stream of `build_window_stream`, prepared by the workers of a tf.data service.
 
     Args:
-        service: the dispatcher, `grpc://HOST:PORT`.
-        folder: what `window --split train` wrote of `manifest`; at this path for the service's workers too.
-        manifest: path of the pair manifest trained on.
-        windows: a preset's: what they must have been cut with, and how they are varied.
-        sample_rate: Hz, the preset's.
-        job: processes that give one name share the batches out among themselves; `None` for all of them here.
+        service: address of the dispatcher, `grpc://HOST:PORT`.
+        folder: the folder that `window --split train` wrote for `manifest`. The workers must find it at the same path.
+        manifest: path of the pair manifest of the training.
+        windows: a preset's settings. The windows must have been cut with them.
+        sample_rate: the preset's sample rate in Hz.
+        job: name of a job. Processes that use the same name share its batches; with `None` this process gets all.
         seed, initial_epoch: as for `build_window_stream`.
 
     Returns:
-        Infinite dataset of `(lossy, lossless)`, float32 tensors `(batch_size, window_length, 1)`, in an
-        order that no seed fixes: batches come from whichever worker has one.
+        Infinite dataset of `(lossy, lossless)`, float32 tensors `(batch_size, window_length, 1)`. Their order is not
+        reproducible, because batches come from whichever worker has one.
 
     Raises:
-        UsageError: nobody listens at `service`.
-        ManifestError: the windows are not those of this manifest and these settings.
+        UsageError: no dispatcher listens at `service`.
+        ManifestError: the windows are from another manifest or were cut with other settings.
     """
     _reach(service)
     check_windows(folder, manifest, windows, sample_rate)

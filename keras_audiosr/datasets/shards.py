@@ -1,9 +1,8 @@
-"""Windows as TFRecord shards: decoded once, read many times.
+"""Writes and reads windows as TFRecord shards, so that music is decoded only once.
 
-A folder holds `windows-00000.tfrecord` and so on, each record a `tf.train.Example`
-with `lossy` and `lossless`: little-endian float32 samples of mid, side or a channel by
-itself, as `decode.decode_mid_side` gives them. `index.json` says how
-many there are, from which manifest and with which arguments.
+A folder has the shards `windows-00000.tfrecord`, `windows-00001.tfrecord` and so on. Each record is a
+`tf.train.Example` with the features `lossy` and `lossless`: little-endian float32 samples of a signal that
+`decode.decode_mid_side` returns. `index.json` has the number of windows, the hash of the manifest and the settings.
 """
 
 import bisect
@@ -28,11 +27,11 @@ from .pipeline import batches, file_errors
 from .plan import Plan, ReadSettings, make_plan
 
 INDEX = "index.json"
-# Another number wherever a folder's windows mean something else: 1 had windows of left and of right.
+# Version of the format, which changes with the meaning of the windows. Version 1 had windows of left and of right.
 _FORMAT = 2
-# Windows taken from the pipeline at a time.
+# Number of windows that are taken from the pipeline at a time.
 _BATCH_SIZE = 64
-# What the index notes of the settings: all that decides which windows a folder holds.
+# Settings that the index records: all that determine which windows a folder holds.
 _NOTED = (
     "window_length", "hop_length", "split", "codecs", "sample_rate", "min_level", "undo_encoder_gain", "split_seed",
     "split_fractions",
@@ -50,7 +49,7 @@ def _examples(dataset: tf.data.Dataset) -> Iterator[bytes]:
 
 
 def _write_shard(path: Path, examples: Iterator[bytes]) -> int:
-    """Writes a shard, whole or not at all: a pipeline may write it twice at a time. Returns its number of windows."""
+    """Writes a shard atomically, because a pipeline may write it twice at once. Returns its number of windows."""
     windows = 0
     with atomic_output(path) as partial, tf.io.TFRecordWriter(str(partial)) as writer:
         for example in examples:
@@ -64,7 +63,7 @@ def _shard_name(number: int) -> str:
 
 
 def _write_here(folder: Path, plan: Plan, shard_size: int) -> list[dict]:
-    """All shards, each file of the plan decoded once."""
+    """Writes all shards in this process and decodes each file once. Returns the name and windows of each shard."""
     shards: list[dict] = []
     examples = iter(tqdm(_examples(batches(plan, 0, 0)), "window", unit=" windows", disable=None))
     for first in examples:
@@ -76,7 +75,7 @@ def _write_here(folder: Path, plan: Plan, shard_size: int) -> list[dict]:
 
 @dataclasses.dataclass(frozen=True)
 class _Shard:
-    """A shard by itself: `windows` of those of the files that it takes them from, after the first `skipped`."""
+    """A shard that is written independently: `windows` windows of a plan's files, after the first `skipped`."""
 
     path: Path
     plan: Plan
@@ -85,20 +84,20 @@ class _Shard:
 
 
 def _count(plan: Plan) -> list[int]:
-    """Windows in a plan of one file, without the silent ones."""
+    """Returns the number of windows in a plan of one file, without silent ones, in a list."""
     with file_errors():
         return [sum(int(tf.shape(lossy)[0]) for lossy, _ in batches(plan, 0, 0))]
 
 
 def _write_alone(shard: _Shard) -> list[dict]:
-    """Writes a shard; the files that it shares with its neighbours are decoded for each of them."""
+    """Writes a shard independently. A file that belongs to several shards is decoded for each of them."""
     with file_errors():
         examples = itertools.islice(_examples(batches(shard.plan, 0, 0)), shard.skipped, shard.skipped + shard.windows)
         return [{"name": shard.path.name, "windows": _write_shard(shard.path, examples)}]
 
 
 def _write_with_beam(folder: Path, plan: Plan, shard_size: int, options: Sequence[str], jobs: int) -> list[dict]:
-    """All shards on an Apache Beam pipeline, the same to the byte."""
+    """Writes all shards on an Apache Beam pipeline, with the same bytes as `_write_here`."""
     files = [dataclasses.replace(plan, pairs=[pair]) for pair in plan.pairs]
     if plan.windows.min_level is None:
         counts = [file.total_windows for file in files]
@@ -108,7 +107,7 @@ def _write_with_beam(folder: Path, plan: Plan, shard_size: int, options: Sequenc
     shards = []
     for number, start in enumerate(range(0, ends[-1], shard_size)):
         stop = min(start + shard_size, ends[-1])
-        # The files that hold the windows from start to stop.
+        # These files hold the windows from `start` to `stop`.
         first, last = bisect.bisect_right(ends, start), bisect.bisect_left(ends, stop)
         part = dataclasses.replace(plan, pairs=plan.pairs[first : last + 1])
         skipped = start - (ends[first] - counts[first])
@@ -120,9 +119,11 @@ def _check_output(out: Path, overwrite: bool) -> None:
     if not os.path.lexists(out):
         return
     if not overwrite:
-        raise OutputExistsError(f"the output must not exist yet; {out} does; use --overwrite, or name another folder")
+        raise OutputExistsError(f"the output must not exist yet; {out} exists; use --overwrite or another folder")
     if not (out / INDEX).is_file():
-        raise OutputExistsError(f"only a folder of windows is overwritten; {out} has no {INDEX}; name another folder")
+        raise OutputExistsError(
+            f"--overwrite replaces only a folder of windows; {out} has no {INDEX}; choose another folder"
+        )
 
 
 def write_records(
@@ -137,27 +138,28 @@ def write_records(
     runner: str = "local",
     beam_options: str | Sequence[str] = (),
 ) -> dict:
-    """Writes the windows of `build_dataset(manifest, shuffle=False, ...)` as shards, all or nothing.
+    """Writes the windows of `build_dataset(manifest, shuffle=False, ...)` as shards. The folder is written atomically.
 
     Args:
         manifest: path of a pair manifest.
-        out: folder to make.
-        windows: what they are like. Batches, and what varies windows, are left to who reads them.
-        reading: which pairs are read. Windows are written in the manifest's order.
-        shard_size: windows a shard.
-        overwrite: replace `out`, a folder of windows; it stays as it is until the new one is whole.
-        jobs: processes of Beam's runner on this machine; the local runner uses every core.
-        runner: `"local"`, or `"beam"` for an Apache Beam pipeline; the shards are the same.
-        beam_options: of the pipeline; Beam's own runner when empty.
+        out: folder to write.
+        windows: settings of the windows. Augmentation and the batch size are ignored, because they belong to reading.
+        reading: settings of the reading. Windows are always written in the manifest's order.
+        shard_size: number of windows in a shard.
+        overwrite: whether to replace `out` if it is a folder of windows. It is kept until the new one is complete.
+        jobs: number of processes of Beam's runner on this machine. The local runner uses every core.
+        runner: `"local"`, or `"beam"` for an Apache Beam pipeline, which writes the same shards.
+        beam_options: options of the Beam pipeline. When empty, Beam uses its own runner on this machine.
 
     Returns:
-        The index: `format`, `windows`, `window_length`, `shards` (name and windows of each),
+        The index: `format`, `windows` (their number), `window_length`, `shards` (name and windows of each),
         `arguments` (the settings), `manifest_sha256`.
 
     Raises:
-        OutputExistsError: `out` exists and `overwrite` is false, or it is no folder of windows.
+        OutputExistsError: `out` exists, and `overwrite` is false or it is not a folder of windows.
         AudioFileError: a file of the manifest is missing or damaged, or `out` cannot be written.
-        ManifestError, UsageError: as `build_dataset`; no window reaches `min_level`.
+        ManifestError: as for `build_dataset`, or no window reaches `min_level`.
+        UsageError: as for `build_dataset`, or `shard_size`, `jobs`, `runner` or `beam_options` is invalid.
     """
     out = Path(out)
     if shard_size < 1:
@@ -184,7 +186,9 @@ def write_records(
                 "manifest_sha256": hashlib.sha256(Path(manifest).read_bytes()).hexdigest(),
             }
             if not shards:
-                raise ManifestError(f"some windows must reach min_level; none of {manifest} does; take a lower level")
+                raise ManifestError(
+                    f"at least one window must reach min_level; none of {manifest} does; choose a lower level"
+                )
             (partial / INDEX).write_text(json.dumps(index, indent=1) + "\n", "utf-8")
     except tf.errors.OpError as error:
         raise AudioFileError(
@@ -194,10 +198,10 @@ def write_records(
 
 
 def read_index(folder: StrPath) -> dict:
-    """What `write_records` said of a folder.
+    """Reads and checks the index of a folder that `write_records` wrote.
 
     Raises:
-        ManifestError: no index there, one of another format, or a shard is missing.
+        ManifestError: the index is missing or damaged or has another format, or a shard is missing.
     """
     path = Path(folder) / INDEX
     try:
@@ -217,7 +221,7 @@ def read_index(folder: StrPath) -> dict:
 
 
 def parse_examples(examples: tf.Tensor, window_length: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """`(lossy, lossless)`, each `(batch, window_length, 1)`, of a batch of serialized examples."""
+    """Parses a batch of serialized examples to `(lossy, lossless)`, each a tensor `(batch, window_length, 1)`."""
     feature = tf.io.FixedLenFeature([], tf.string)
     found = tf.io.parse_example(examples, {"lossy": feature, "lossless": feature})
     return tuple(
@@ -227,20 +231,21 @@ def parse_examples(examples: tf.Tensor, window_length: int) -> tuple[tf.Tensor, 
 
 
 def read_records(folder: StrPath, batch_size: int = 32, drop_remainder: bool = False) -> tf.data.Dataset:
-    """The windows of a folder, in the order they were written.
+    """Returns the windows of a folder, in the order in which they were written.
 
     Args:
-        folder: what `write_records` made.
-        batch_size: windows a batch.
-        drop_remainder: leave out the last batch when it is not full.
+        folder: a folder that `write_records` wrote.
+        batch_size: number of windows in a batch.
+        drop_remainder: whether to leave out the last batch if it is not full.
 
     Returns:
-        Dataset of `(lossy, lossless)`, float32 tensors `(batch, window_length, 1)`, equal to those of
-        `build_dataset(manifest, shuffle=False, ...)` bit for bit.
+        Dataset of `(lossy, lossless)`, float32 tensors `(batch, window_length, 1)`. They are bit for bit those of
+        `build_dataset(manifest, shuffle=False, ...)`.
 
     Raises:
-        ManifestError: as `read_index`.
-        tf.errors.DataLossError: while iterating, when a shard is damaged.
+        ManifestError: as for `read_index`.
+        UsageError: `batch_size` is below 1.
+        tf.errors.DataLossError: raised while iterating if a shard is damaged.
     """
     index = read_index(folder)
     if batch_size < 1:

@@ -1,8 +1,7 @@
-"""Ends decoding before Python shuts down.
+"""Ends decoding before Python shuts down, because otherwise the process could hang.
 
-A call into Python that TensorFlow makes while the interpreter goes away never returns, and
-the destructor of an iterator that is still alive (after Ctrl-C in the middle of an epoch,
-or as a global variable) waits for it: the process would hang instead of leaving.
+If TensorFlow calls into Python while the interpreter shuts down, the call never returns. An iterator that still exists
+then, after Ctrl-C in the middle of an epoch or as a global variable, waits for this call in its destructor.
 """
 
 import atexit
@@ -11,7 +10,7 @@ import time
 
 
 class _Door:
-    """A context around whatever a dataset runs in Python; once closed it ends the dataset instead of letting in."""
+    """A context manager around all Python code that a dataset runs. Once it is closed, entering it ends the dataset."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -24,7 +23,7 @@ class _Door:
         with self._lock:
             self._last_call = time.monotonic()
             if self._closed:
-                # To tf.data the end of a sequence; any other error would be logged.
+                # tf.data takes this for the end of a sequence. It would log any other error.
                 raise StopIteration
             self._inside += 1
 
@@ -36,7 +35,7 @@ class _Door:
         with self._lock:
             self._closed = True
             self._last_call = time.monotonic()
-        # Calls inside finish; those that wait for the interpreter's lock get it while this sleeps.
+        # Running calls finish, and calls that wait for the interpreter's lock get it during the sleep.
         while self._inside or time.monotonic() - self._last_call < 0.1:
             time.sleep(0.01)
 

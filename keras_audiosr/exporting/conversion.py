@@ -1,8 +1,8 @@
-"""What `export` runs in a child process: conversion, and the proof that it changed nothing.
+"""Converts a network, and checks that the result equals the Keras model. `export` runs this in a child process.
 
-The SavedModel is written by `keras.export.ExportArchive` and converted from
-there. The shorter ways (`TFLiteConverter.from_keras_model`, concrete functions
-over Keras variables, `tf.saved_model.save`) abort the process under TF 2.16.
+`keras.export.ExportArchive` writes the SavedModel, which is then converted to TFLite. The shorter ways
+(`TFLiteConverter.from_keras_model`, concrete functions over Keras variables, `tf.saved_model.save`) abort the process
+under TensorFlow 2.16.
 """
 
 import json
@@ -24,10 +24,10 @@ from ..sound.examples import example_windows
 from ..streaming import StreamingModel
 
 SAVED_MODEL = "1"
-# Largest difference allowed to the Keras model, full scale being 1: half an LSB of 13 bits,
-# about 100 times what rounding in float32 was measured to give.
+# Largest allowed difference from the Keras model, where full scale is 1. It is about half an LSB of 13 bits, and about
+# 100 times the rounding errors that were measured in float32.
 TOLERANCE = 1e-4
-# The batch of TFLite is fixed: static shapes are what lets XNNPACK take the whole graph.
+# TFLite has a fixed batch size, because XNNPACK runs the whole graph only if all shapes are static.
 STATIC_SIGNATURE = "window"
 STEP_SIGNATURE = "step"
 
@@ -38,12 +38,12 @@ def convert(source: StrPath, folder: StrPath, hops: str = "") -> None:
     Args:
         source: a run folder, a `.keras` file in one, or an exported model with its weights.
         folder: an existing, empty folder.
-        hops: samples a step of the streaming artefacts, with commas between them.
+        hops: step lengths in samples of the streaming artefacts, separated by commas.
 
     Raises:
-        ArtifactError: not loadable, a layer that cannot be streamed, or an artefact differs from the Keras model by
-            more than 1e-4.
-        UsageError: a step that is no multiple of the network's hop.
+        ArtifactError: the source cannot be loaded, a layer cannot be streamed, or an artefact differs from the Keras
+            model by more than 1e-4.
+        UsageError: a step is not a multiple of the network's hop.
     """
     folder = Path(folder)
     keras_runner = KerasRunner(source)
@@ -52,19 +52,19 @@ def convert(source: StrPath, folder: StrPath, hops: str = "") -> None:
     for hop in steps:
         if hop < 1 or hop % grid:
             raise UsageError(
-                f"a streaming step is a multiple of the model's hop, {grid} samples; received {hop};"
+                f"a streaming step must be a multiple of the model's hop, {grid} samples; received {hop};"
                 f" try {max(1, round(hop / grid)) * grid}"
             )
     write_artifacts(keras_runner, folder)
     streaming = dict(write_stream(keras_runner, hop, folder) for hop in steps)
     metadata = write_metadata(keras_runner, folder, streaming)
-    # Again, with the result: the runners that are compared read this file.
+    # The file is written a second time with the result, because the runners that are compared read it.
     metadata["worst_difference"] = worst_differences(keras_runner, folder, streaming)
     (folder / METADATA).write_text(json.dumps(metadata), "utf-8")
 
 
 def write_metadata(runner: KerasRunner, folder: Path, streaming: dict | None = None) -> dict:
-    """Writes what every runner reads of an artefact, with size and SHA-256 of each file that lies there; returns it."""
+    """Writes and returns the metadata that runners read, with the size and SHA-256 of each file in the folder."""
     names = [path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*")) if path.is_file()]
     metadata = {
         "package": "keras_audiosr",
@@ -82,7 +82,7 @@ def write_metadata(runner: KerasRunner, folder: Path, streaming: dict | None = N
 
 
 def write_artifacts(runner: KerasRunner, folder: Path) -> None:
-    """Writes `1/`, `model.tflite` and `model.weights.h5`."""
+    """Writes the SavedModel `1/`, `model.tflite` and `model.weights.h5`."""
     import keras
     import tensorflow as tf
 
@@ -90,7 +90,7 @@ def write_artifacts(runner: KerasRunner, folder: Path) -> None:
         return {"restored": runner.model(lossy, training=False)}
 
     archive = keras.export.ExportArchive()
-    # No archive.track(model): the endpoints bring their variables along, and both would write them twice.
+    # archive.track(model) is not called: the endpoints already track the variables, and both would write them twice.
     for name, batch in ((SIGNATURE, None), (STATIC_SIGNATURE, 1)):
         window = tf.TensorSpec((batch, runner.window_length, 1), tf.float32, name="lossy")
         archive.add_endpoint(name, restore, input_signature=[window])
@@ -101,13 +101,13 @@ def write_artifacts(runner: KerasRunner, folder: Path) -> None:
 
 
 def write_stream(runner: KerasRunner, hop_length: int, folder: Path) -> tuple[str, dict]:
-    """Writes `stream_<hop_length>.tflite`: `step(lossy, state) -> (restored, state)`.
+    """Writes `stream_<hop_length>.tflite`, whose signature is `step(lossy, state) -> (restored, state)`.
 
     Returns:
-        Its name, and what `metadata.json` says of it under `streaming`.
+        The name of the file, and its entry under `streaming` in `metadata.json`.
 
     Raises:
-        ArtifactError: a layer that cannot be streamed.
+        ArtifactError: a layer cannot be streamed.
     """
     import keras
     import tensorflow as tf
@@ -130,7 +130,7 @@ def write_stream(runner: KerasRunner, hop_length: int, folder: Path) -> tuple[st
         "signature": STEP_SIGNATURE,
         "hop_length": hop_length,
         "latency": model.latency,
-        # A sample waits for the end of its block, and then for the network's lookahead.
+        # A sample waits until its block is complete, and then for the network's lookahead.
         "algorithmic_latency": heard,
         "algorithmic_latency_ms": round(1000 * heard / runner.sample_rate, 1),
         "warm_up": model.warm_up,
@@ -143,16 +143,21 @@ def _to_tflite(saved_model: StrPath, signature: str) -> bytes:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model), signature_keys=[signature])
-    # Plain ops only: conversion fails if the graph needs any that LiteRT does not bring.
+    # Only built-in ops are allowed, so conversion fails if the graph needs an op that LiteRT does not have.
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
     return converter.convert()
 
 
 def worst_differences(reference: KerasRunner, folder: Path, streams: Iterable[str] = ()) -> dict[str, float]:
-    """Largest absolute difference of each artefact to the Keras model, on sounds of several kinds.
+    """Returns the largest absolute difference of each artefact from the Keras model, on several kinds of sounds.
+
+    Args:
+        reference: the Keras model.
+        folder: the folder of the artefacts.
+        streams: file names of the streaming artefacts.
 
     Raises:
-        ArtifactError: one of them is above 1e-4.
+        ArtifactError: a difference is above 1e-4.
     """
     windows = example_windows(reference.window_length, reference.sample_rate)
     expected = reference.predict(windows)
@@ -163,7 +168,7 @@ def worst_differences(reference: KerasRunner, folder: Path, streams: Iterable[st
     ):
         worst[name] = _difference(name, runner.predict(windows), expected)
     if streams:
-        # The same sounds one after the other, as a song that ends in the middle of a hop.
+        # The same sounds are joined to a song that ends in the middle of a hop.
         song = windows[:, : reference.window_length // len(windows)].reshape(-1, 1)[:-100]
         expected = reference.run(song)
         for file in streams:
@@ -173,10 +178,10 @@ def worst_differences(reference: KerasRunner, folder: Path, streams: Iterable[st
 
 def _difference(name: str, restored: np.ndarray, expected: np.ndarray) -> float:
     worst = float(np.abs(restored - expected).max())
-    # Written so that NaN fails too.
+    # The condition is negated so that NaN fails too.
     if not worst <= TOLERANCE:
         raise ArtifactError(
-            f"an exported model must equal its checkpoint to {TOLERANCE:g}; {name} differs by {worst:.3g};"
-            " look for an op that converts wrongly"
+            f"an exported model must equal its checkpoint within {TOLERANCE:g}; {name} differs by {worst:.3g};"
+            " look for an op that is converted wrongly"
         )
     return worst

@@ -1,4 +1,4 @@
-"""The model card that goes with an exported model: what it is, what it is for, and what it is not.
+"""Writes the model card of an exported model: what the model is, what it is for, and what it is not for.
 
 The card begins with the YAML header that the Hugging Face Hub reads (https://huggingface.co/docs/hub/model-cards).
 """
@@ -71,12 +71,12 @@ In the smaller variants the convolutions are quantized and the Fourier transform
 {rows}
 """
 
-# Words by which the Hub finds the model.
+# Tags under which the Hub lists the model.
 TAGS = (
     "keras", "litert", "tflite", "audio", "music", "audio-to-audio", "audio-restoration", "bandwidth-extension",
     "audio-super-resolution", "mp3",
 )  # fmt: skip
-# What the Hub calls a licence that nobody has stated.
+# The Hub's value for a licence that is not stated.
 NO_LICENCE = "unknown"
 _LICENCE = re.compile(r"^Licen[cs]e of the weights: *([\w.+-]+?)\.?$", re.MULTILINE)
 
@@ -89,7 +89,7 @@ _AFTER = "\n\n## Files\n"
 
 
 def attribution_of(card: str) -> str | None:
-    """What a model card says of training data, licences and authors; `None` when it says nothing."""
+    """Returns the section of a model card on training data, licences and authors; `None` if it has no content."""
     attribution = card.partition(_BEFORE)[2].rpartition(_AFTER)[0]
     if attribution in ("", NO_ATTRIBUTION):
         return None
@@ -101,9 +101,9 @@ def model_card(metadata: dict, table: EvaluationTable | None, attribution: str |
 
     Args:
         metadata: the artefact's complete `metadata.json`.
-        table: what `evaluate` found, or `None`.
-        attribution: Markdown that names training data, licences and authors, or `None`. A line of it such as
-            `Licence of the weights: MIT` states the licence in the header; without it the header says `unknown`.
+        table: the results of `evaluate`, or `None`.
+        attribution: Markdown that names training data, licences and authors, or `None`. The licence in the header comes
+            from a line such as `Licence of the weights: MIT`; without such a line it is `unknown`.
 
     Returns:
         Markdown with a YAML header.
@@ -121,7 +121,7 @@ def model_card(metadata: dict, table: EvaluationTable | None, attribution: str |
 
 
 def _header(name: str, table: EvaluationTable | None, attribution: str) -> str:
-    """The YAML header, with the figures of restored music as the Hub's `model-index`."""
+    """Returns the YAML header, with the figures of restored music as the Hub's `model-index`."""
     stated = _LICENCE.search(attribution)
     lines = ["---", f"license: {stated[1].lower() if stated else NO_LICENCE}", "library_name: keras"]
     lines += ["pipeline_tag: audio-to-audio", "tags:", *(f"- {tag}" for tag in TAGS)]
@@ -133,7 +133,7 @@ def _header(name: str, table: EvaluationTable | None, attribution: str) -> str:
         means = {metric: row[metric]["mean"] for metric in COLUMNS if metric in row}
         figures = {metric: mean for metric, mean in means.items() if mean is not None}
         metrics += [metric for metric in figures if metric not in metrics]
-        # A scalar of JSON is one of YAML, quoted where it must be.
+        # Strings are written as JSON, because a JSON string is also a valid YAML string.
         results += ["  - task:", "      type: audio-to-audio", "    dataset:", "      type: music"]
         results += [f"      name: {json.dumps('music coded as ' + row['codec'])}", "    metrics:"]
         for metric, mean in figures.items():
@@ -164,5 +164,5 @@ def _variants(metadata: dict) -> str:
 
 
 def _below_heading(text: str) -> str:
-    """Headings of an included text two levels down, so that they stay inside their section."""
+    """Moves the headings of an included text two levels down, so that they stay inside their section."""
     return "\n".join(f"##{line}" if line.startswith("#") else line for line in text.strip().splitlines())

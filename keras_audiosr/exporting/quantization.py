@@ -1,8 +1,8 @@
-"""Smaller and quicker variants of exported TFLite files: the convolutions quantized, the Fourier transform never.
+"""Makes smaller and faster variants of exported TFLite files, in which only the convolutions are quantized.
 
-The transform spans 100 dB between its bins, and quantized its error is as large as
-what the network learned. In the exported graph it is matrix products and the
-network is convolutions, so the kind of an operation says which one it is.
+The levels of the Fourier transform's bins span 100 dB, so the error of a quantized transform is as large as the
+correction that the network learned. In the exported graph the transform consists of matrix products and the network of
+convolutions, so the kind of an operation distinguishes them.
 """
 
 import json
@@ -19,21 +19,20 @@ from ..runners.litert import TFLITE
 from ..sound.examples import example_windows
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
-# Seconds of example sounds for the ranges of activations, and for the noise of a variant.
+# Seconds of example sounds for measuring the ranges of activations and the noise of a variant.
 SECONDS = 3
-# Of them, how many steps are looked into.
+# Largest number of inputs that are taken from these sounds to measure the ranges.
 EXAMPLES = 24
 
 
 def quantize(folder: StrPath, variants: str) -> None:
     """Adds `<file>_<variant>.tflite` to an exported model, for `model.tflite` and every streaming file.
 
-    `metadata.json` gets the files and, under `variants`, the SNR in dB of each one's difference to the float file
-    against what that file changes in music-like sounds (`correction_snr`).
+    The new files are listed in `metadata.json`, which also has the `correction_snr` of each under `variants`.
 
     Args:
-        folder: an exported model.
-        variants: names of `export.VARIANTS`, with commas between them.
+        folder: folder of the exported model.
+        variants: names from `export.VARIANTS`, separated by commas.
 
     Raises:
         ArtifactError: a file cannot be quantized.
@@ -50,7 +49,7 @@ def quantize(folder: StrPath, variants: str) -> None:
             about[name] = {"variant": variant, "of": source}
             if source in streaming:
                 metadata["streaming"][name] = streaming[source]
-    # First without what was measured: the runners that are compared read this file.
+    # The file is written first without the measurements, because the runners that are compared read it.
     metadata["variants"] = about
     (folder / METADATA).write_text(json.dumps(metadata), "utf-8")
     for name, entry in about.items():
@@ -60,15 +59,15 @@ def quantize(folder: StrPath, variants: str) -> None:
 
 
 def quantized(path: Path, variant: str, sample_rate: int) -> bytes:
-    """A `.tflite` file of float32 with its convolutions quantized.
+    """Quantizes the convolutions of a float32 `.tflite` file, and returns the content of the new file.
 
     Args:
-        path: of the file.
+        path: path of the file.
         variant: one of `export.VARIANTS`.
-        sample_rate: Hz, for the sounds that show how large activations get.
+        sample_rate: Hz, for the sounds that show the ranges of the activations.
 
     Raises:
-        ArtifactError: it cannot be quantized.
+        ArtifactError: the file cannot be quantized.
     """
     from ai_edge_quantizer import qtyping, quantizer
 
@@ -82,16 +81,16 @@ def quantized(path: Path, variant: str, sample_rate: int) -> bytes:
     except (ValueError, RuntimeError, KeyError) as error:
         reason = on_one_line(error)
         raise ArtifactError(
-            f"a variant is made of a float model with convolutions; {path.name} as {variant}: {reason};"
+            f"a variant needs a float model with convolutions; {path.name} as {variant}: {reason};"
             " leave this variant out"
         ) from error
     return _in_one_piece(content)
 
 
 def _in_one_piece(content: bytes) -> bytes:
-    """A `.tflite` file with its weights in the flatbuffer, not behind it, where the library puts them.
+    """Moves the weights of a `.tflite` file into the flatbuffer, because the library puts them after it.
 
-    Older runtimes and TensorFlow Lite Micro look nowhere else.
+    Older runtimes and TensorFlow Lite Micro find only weights inside the flatbuffer.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
@@ -107,7 +106,7 @@ def _in_one_piece(content: bytes) -> bytes:
 
 
 def correction_snr(reference: Runner, variant: Runner) -> float:
-    """Energy of what the float model changes over that of what the variant does otherwise: dB, on music-like sounds."""
+    """Returns how far a variant's error lies below the float model's correction, in dB, on music-like sounds."""
     music = example_windows(SECONDS * reference.sample_rate, reference.sample_rate)[1]
     expected = reference.run(music)
     noise = np.sum(np.square(variant.run(music) - expected), dtype=np.float64)
@@ -135,11 +134,11 @@ def _recipe(variant: str) -> tuple[Any, str]:
 
 
 def _ranges(work: Any, path: Path, sample_rate: int) -> dict[str, dict[str, np.ndarray]]:
-    """How small and how large each activation gets in music-like sounds."""
+    """Returns the minimum and maximum of each activation over music-like sounds."""
     signature, inputs = _examples(path, sample_rate)
     ranges: dict[str, dict[str, np.ndarray]] = {}
     for each in inputs:
-        # One by one: over several, the library forgets earlier extremes for later means.
+        # Inputs are passed one at a time, because the library averages the extremes of several inputs.
         for name, found in work.calibrate({signature: [each]}).items():
             known = ranges.setdefault(name, found)
             ranges[name] = {
@@ -150,7 +149,7 @@ def _ranges(work: Any, path: Path, sample_rate: int) -> dict[str, dict[str, np.n
 
 
 def _examples(path: Path, sample_rate: int) -> tuple[str, list[dict[str, np.ndarray]]]:
-    """The name of a file's signature and inputs for it; those of a step with the states that music left."""
+    """Returns the name of a file's signature and inputs for it. The states of a step come from the music before it."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(str(path))

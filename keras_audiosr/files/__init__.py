@@ -1,1 +1,1 @@
-"""Music files: reading and writing samples, tags, headers, and whether a file is whole."""
+"""Handles music files: reads and writes samples, tags and headers, and checks whether a file is complete."""

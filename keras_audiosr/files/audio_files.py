@@ -1,4 +1,4 @@
-"""Reading and writing audio files, whole or block by block."""
+"""Reads and writes audio files, whole or block by block."""
 
 import contextlib
 import subprocess
@@ -36,11 +36,11 @@ def read_blocks(
     """Decodes a file with FFmpeg, front to back, in constant memory.
 
     Args:
-        path: any file FFmpeg reads.
+        path: any file that FFmpeg reads.
         info: what `probe(path)` returned.
-        block_length: samples a block; the last one is shorter.
+        block_length: samples per channel in a block; the last one may be shorter.
         sample_rate: Hz to resample to; the file's own when `None`.
-        complaints: list that receives FFmpeg's messages about places that it skipped, after the last block.
+        complaints: list to which FFmpeg's messages about skipped data are added after the last block.
         sample_type: `"f4"` for float32, `"i4"` for int32.
 
     Yields:
@@ -79,7 +79,7 @@ def _decoded(
     with tempfile.TemporaryFile() as log:
         # A large pipe (Linux; ignored elsewhere), so that FFmpeg keeps decoding while a block is processed.
         process = start_limited(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, pipesize=1 << 20)
-        assert process.stdout is not None  # as asked for; for the type checker
+        assert process.stdout is not None  # for the type checker
         try:
             while True:
                 chunk = process.stdout.read(block_length * frame_bytes)
@@ -99,7 +99,7 @@ def _decoded(
             log.seek(0)
             said = log.read()
             if not code and not said:
-                raise AudioFileError(f"music is needed; {path} holds no samples; check that it is the file you mean")
+                raise AudioFileError(f"music is needed; {path} holds no samples; check that it is the right file")
             reason = last_line(said, readable) if code >= 0 else f"FFmpeg died of signal {-code}"
             raise AudioFileError(
                 f"a file that FFmpeg can decode is needed; {path}: {reason}; check that it is whole and not protected"
@@ -116,8 +116,8 @@ def read(path: StrPath, sample_rate: int | None = None) -> tuple[np.ndarray, int
     Lossless formats go through libsndfile, everything else through FFmpeg.
 
     Args:
-        path: any file FFmpeg reads.
-        sample_rate: Hz; FFmpeg resamples when the file's own differs. The file's own when `None`.
+        path: any file that FFmpeg reads.
+        sample_rate: Hz; FFmpeg resamples if the file has another rate. When `None`, the file's own rate is kept.
 
     Returns:
         Array `(time, channels)` float32, and the sample rate in Hz.
@@ -143,7 +143,7 @@ def write(path: StrPath, audio: np.ndarray, sample_rate: int, subtype: str | Non
         path: output path; its suffix chooses the format (libsndfile's).
         audio: array `(time, channels)`, floating point in [-1, 1] or integer PCM.
         sample_rate: Hz.
-        subtype: libsndfile's, such as `"PCM_24"`; the format's default when `None`.
+        subtype: libsndfile's name of the sample format, such as `"PCM_24"`; the format's default when `None`.
     """
     with atomic_output(path) as partial:
         soundfile.write(partial, audio, sample_rate, subtype=subtype)

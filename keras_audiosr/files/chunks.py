@@ -1,4 +1,4 @@
-"""The chunks of RIFF (WAV, RF64) and FORM (AIFF) files: their offsets and declared lengths."""
+"""Reads the chunks of RIFF (WAV, RF64) and FORM (AIFF) files: their offsets and declared lengths."""
 
 import os
 import struct
@@ -17,12 +17,12 @@ _KNOWN = {
 
 
 def is_unknown(length: int) -> bool:
-    """Whether a chunk's length is a placeholder, from a program that wrote to a pipe or was interrupted."""
+    """Returns whether a chunk's length is a placeholder, from a program that wrote to a pipe or was interrupted."""
     return length == 0 or 0x7FFFF000 <= length <= 0x80000000 or 0xFFFFFF80 <= length <= 0xFFFFFFFF
 
 
 def pad_length(behind: bytes) -> int:
-    """1 where a chunk of odd length is followed by a pad byte, as it should be; 0 where the next chunk follows at once.
+    """Returns 1 if a chunk of odd length is followed by a pad byte, as it should be, or 0 if the next chunk follows.
 
     Args:
         behind: the bytes after the chunk.
@@ -39,8 +39,8 @@ def iter_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         file: an open binary file, at any position.
 
     Yields:
-        The chunk's name, the offset of its content and its declared length in
-        bytes. Nothing for a file of another kind.
+        The chunk's name, the offset of its content and its declared length in bytes. A file of another kind yields
+        nothing.
     """
     file.seek(0)
     head = file.read(12)

@@ -1,4 +1,4 @@
-"""The gain that an encoder applied to the music before encoding, read from the tag in an MP3's first frame.
+"""Reads the gain that an encoder applied to the music before encoding, from the tag in an MP3's first frame.
 
 LAME lowers the level of music that it encodes coarsely, so that less of it clips: by 5 % up to 160 kbit/s. It does so
 at constant and average bitrates, but not at variable ones. The decoded samples do not show the gain, but the tag does.
@@ -26,7 +26,7 @@ _MOST_TAGS = 8
 
 
 def encoder_gain(path: str | os.PathLike[str]) -> float:
-    """The factor by which a file's encoder scaled the music, as far as the encoder is known to do so.
+    """Returns the factor by which a file's encoder scaled the music, as far as it is known.
 
     Args:
         path: a music file of any kind.
@@ -59,7 +59,7 @@ def encoder_gain(path: str | os.PathLike[str]) -> float:
 
 
 def _bitrate(tag: bytes, of_frames: int) -> int | None:
-    """LAME's target in kbit/s; `None` for a variable bitrate or another encoder."""
+    """Returns LAME's target bitrate in kbit/s; `None` for a variable bitrate or another encoder."""
     # The flags say which fields are present: number of frames, number of bytes, table of contents, quality.
     flags = tag[7] if len(tag) > 7 else 0
     at = 8 + sum(size for bit, size in ((1, 4), (2, 4), (4, 100), (8, 4)) if flags & bit)

@@ -32,10 +32,10 @@ class StreamInfo:
 
 
 def read_streaminfo(path: StrPath) -> StreamInfo | None:
-    """The header of a FLAC file; `None` for another file, or if an ID3 tag comes first."""
+    """Reads the header of a FLAC file; returns `None` for another file, or if an ID3 tag comes first."""
     with open(path, "rb") as file:
         head = file.read(42)
-    # "fLaC", a block header of 4 bytes, STREAMINFO of 34 that ends in the MD5.
+    # The file begins with "fLaC", a block header of 4 bytes, and the 34 bytes of STREAMINFO, which end with the MD5.
     if len(head) < 42 or head[:4] != b"fLaC":
         return None
     fields = int.from_bytes(head[18:26], "big")
@@ -49,9 +49,9 @@ def read_streaminfo(path: StrPath) -> StreamInfo | None:
 
 
 def streaminfo_md5(path: StrPath) -> str:
-    """The MD5 a FLAC file declares of its samples, in hexadecimal; empty when it declares none.
+    """Returns the MD5 that a FLAC file declares for its samples, in hexadecimal; empty if it declares none.
 
-    A file that does not begin with `fLaC` (an ID3 tag was put before it) counts as declaring none.
+    A file that does not begin with `fLaC`, for example because of an ID3 tag, counts as declaring none.
     """
     header = read_streaminfo(path)
     return "" if header is None else header.md5

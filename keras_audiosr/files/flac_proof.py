@@ -1,4 +1,4 @@
-"""Exact PCM written to FLAC, and the proof that the file holds it: its MD5s against the source's."""
+"""Writes exact PCM to FLAC, and verifies the file by comparing its MD5s with the source's."""
 
 import os
 
@@ -14,7 +14,7 @@ _SUBTYPES = {8: "PCM_S8", 16: "PCM_16", 24: "PCM_24"}
 
 
 def flac_writer(path: StrPath, pcm: Pcm) -> soundfile.SoundFile:
-    """An open FLAC file that takes blocks of `read_pcm(pcm)`."""
+    """Opens a FLAC file for writing the blocks of `read_pcm(pcm)`."""
     return soundfile.SoundFile(
         os.fsencode(path), "w", pcm.sample_rate, pcm.channels, _SUBTYPES[pcm.bits], format="FLAC"
     )
@@ -36,7 +36,7 @@ def write_block(writer: soundfile.SoundFile, block: np.ndarray) -> None:
 
 
 def holds(path: StrPath, md5: str) -> bool:
-    """Whether a file can be decoded to samples with this MD5."""
+    """Returns whether a file can be decoded to samples with this MD5."""
     try:
         return pcm_md5(inspect(path)) == md5
     except AudioFileError:
@@ -44,7 +44,7 @@ def holds(path: StrPath, md5: str) -> bool:
 
 
 def require_flac(path: StrPath, md5: str, source: StrPath) -> None:
-    """Verifies a FLAC against its source by its declared MD5 and by the MD5 of its decoded samples.
+    """Verifies that the declared MD5 of a FLAC and the MD5 of its decoded samples are those of its source.
 
     Raises:
         AudioFileError: one of them is not `md5`.

@@ -1,4 +1,4 @@
-"""The output formats and their limits, what of a song does not fit into them, and the suffixes of music files."""
+"""Describes the output formats and their limits, and lists the suffixes of music files."""
 
 import dataclasses
 from typing import Literal
@@ -97,7 +97,7 @@ MUSIC_SUFFIXES = frozenset(FORMATS) | frozenset(
 
 
 def held_layout(suffix: str, channels: int, layout: str) -> tuple[str, LeftOut | None]:
-    """The layout of an output, which is the song's own wherever the format can store it.
+    """Returns the layout of an output, which is the song's own if the format can store it.
 
     Args:
         suffix: a key of `FORMATS`, in any case.
@@ -105,10 +105,11 @@ def held_layout(suffix: str, channels: int, layout: str) -> tuple[str, LeftOut |
         layout: the song's layout, by FFmpeg's name; empty or `"unknown"` if the file does not declare one.
 
     Returns:
-        The layout, empty where none is stored; and what the format cannot store of it, or `None`.
+        The layout, which is empty if none is stored; and a `LeftOut` if the format cannot store the song's layout, or
+        `None`.
 
     Raises:
-        AudioFileError: the format holds fewer channels.
+        AudioFileError: the format holds fewer channels than the song has.
     """
     form = FORMATS[suffix.lower()]
     known = len(layouts.speakers(layout)) == channels
@@ -126,19 +127,21 @@ def held_layout(suffix: str, channels: int, layout: str) -> tuple[str, LeftOut |
         held = form.layouts[channels - 1]
         if layouts.same_layout(held, layout):
             return held, None
-        return held, LeftOut("channels", f"{form.name} calls any {channels} channels {held}, also these of {called}")
+        return held, LeftOut("channels", f"{form.name} stores {channels} channels only as {held}, not as {called}")
     mask = layouts.layout_mask(layout)
     if known and mask and not mask & ~form.masks:
         return layout, None
     if form is _FLAC:
-        return "", LeftOut("channels", f"{form.name} cannot say {called}: it is read as {_FLAC_LAYOUTS[channels - 1]}")
+        return "", LeftOut(
+            "channels", f"{form.name} cannot store {called}, so it is read as {_FLAC_LAYOUTS[channels - 1]}"
+        )
     if not known and form.container:
         return "", None
-    return "", LeftOut("channels", f"{form.name} cannot say {called}, so it does not say which channel is which")
+    return "", LeftOut("channels", f"{form.name} cannot store {called}, so the output has no channel layout")
 
 
 def layout_tags(suffix: str, channels: int, layout: str) -> dict[str, list[str]]:
-    """The tag for the layout of a FLAC; empty for other formats, plain mono and stereo, and an unknown one."""
+    """Returns the layout tag of a FLAC; empty for other formats, for mono and stereo, and for an unknown layout."""
     usual = layouts.same_layout(layouts.USUAL.get(channels, ""), layout)
     if FORMATS[suffix.lower()] is not _FLAC or usual or not layouts.layout_mask(layout):
         return {}

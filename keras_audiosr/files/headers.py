@@ -1,4 +1,4 @@
-"""What a file of music says of itself: codec, rate, channels and duration, as ffprobe reads them."""
+"""Reads the header of a music file with ffprobe: codec, sample rate, channels, duration, chapters and tags."""
 
 import contextlib
 import dataclasses
@@ -28,7 +28,7 @@ _ENTRIES = (
 
 @dataclasses.dataclass(frozen=True)
 class AudioInfo:
-    """What a file's header declares.
+    """The contents of a file's header.
 
     Attributes:
         codec: FFmpeg's codec name, such as `"mp3"`, `"aac"`, `"pcm_s16le"`.
@@ -69,7 +69,7 @@ def require_file(path: StrPath) -> Path:
     try:
         found = path.stat()
     except FileNotFoundError as error:
-        # A `Path` has one slash less than the URL that it was made of.
+        # A `Path` that was made from a URL has lost one slash.
         if url := re.match(r"([a-z]{2,6}):/+(?=[^/])", str(path)):
             address = f"{url[1]}://{str(path)[url.end() :]}"
             raise AudioFileError(f"music is read from files; {address} is a URL; download it first") from error
@@ -77,9 +77,9 @@ def require_file(path: StrPath) -> Path:
     except OSError as error:  # a name that is too long, links in a circle, a folder that may not be searched
         raise AudioFileError(f"an audio file is needed; {path}: {error.strerror}; check the path") from error
     if stat.S_ISDIR(found.st_mode):
-        raise AudioFileError(f"an audio file is needed; {path} is a folder; name a file in it")
+        raise AudioFileError(f"an audio file is needed; {path} is a folder; choose a file in it")
     if not stat.S_ISREG(found.st_mode):
-        raise AudioFileError(f"an audio file is needed; {path} is no regular file; check the path")
+        raise AudioFileError(f"an audio file is needed; {path} is not a regular file; check the path")
     if found.st_size == 0:
         raise AudioFileError(f"an audio file is needed; {path} is empty (0 bytes); fetch it again")
     return path
@@ -89,25 +89,25 @@ def probe(path: StrPath) -> AudioInfo:
     """Reads a file's header with ffprobe.
 
     Raises:
-        AudioFileError: no such file, or no audio stream that FFmpeg knows.
+        AudioFileError: the file does not exist, or has no audio stream that FFmpeg can read.
     """
     path = require_file(path)
     found, ffmpeg = _ffprobe(path)
     streams = found.get("streams") or []
-    # The default track, as a player chooses; the first where none is marked.
+    # The default track is used, as in a player, or the first one if none is marked.
     track = next((n for n, one in enumerate(streams) if (one.get("disposition") or {}).get("default")), 0)
     if not streams or not int(streams[track].get("sample_rate") or 0):
-        raise _unreadable(path, f"a file with a sound track is needed; {path} has none; name another file")
+        raise _unreadable(path, f"a file with a sound track is needed; {path} has none; choose another file")
     stream, container = streams[track], found.get("format", {})
     if not 1 <= int(stream.get("channels") or 0) <= _MOST_CHANNELS:
         raise AudioFileError(
-            f"sound has 1 to {_MOST_CHANNELS} channels; {path} declares {stream.get('channels') or 'none'};"
-            " its header is damaged, fetch it again"
+            f"a file must have 1 to {_MOST_CHANNELS} channels; {path} declares {stream.get('channels') or 'none'}, so"
+            " its header is damaged; fetch it again"
         )
     if not _RATES[0] <= int(stream["sample_rate"]) <= _RATES[1]:
         raise AudioFileError(
-            f"music has {_RATES[0]} to {_RATES[1]} samples a second; {path} declares {stream['sample_rate']};"
-            " its header is damaged, fetch it again"
+            f"a sample rate must be {_RATES[0]} to {_RATES[1]} Hz; {path} declares {stream['sample_rate']} Hz, so its"
+            " header is damaged; fetch it again"
         )
 
     def number(key: str) -> float:
@@ -165,7 +165,7 @@ def _ffprobe(path: Path) -> tuple[dict, str]:
 def _unreadable(path: Path, message: str) -> AudioFileError:
     if is_free_format(path):
         message = (
-            f"FFmpeg reads MP3s that say their bitrate; {path} is a free-format MP3, which does not; decode it first,"
-            " for instance with 'lame --decode'"
+            f"FFmpeg needs MP3 files that declare their bitrate; {path} is a free-format MP3, which does not; decode it"
+            " first, for instance with 'lame --decode'"
         )
     return AudioFileError(message)

@@ -18,10 +18,10 @@ _DENSEST, _SMALL = 64, 1 << 22
 
 
 def ends_as_declared(sound: soundfile.SoundFile) -> bool:
-    """Whether an open file holds the last sample that it declares, as far as this shows without reading all of it.
+    """Returns whether an open file can be read up to the last sample that it declares, without reading all of it.
 
-    libsndfile cannot read a FLAC to its end if its header has no total of samples, as some recorders leave it, or one
-    that is too high. Afterwards the file is at its beginning.
+    libsndfile cannot read a FLAC to its end if the number of samples in its header is missing, as with some recorders,
+    or too high. Formats other than FLAC are not checked. Afterwards the file is at its beginning.
     """
     if sound.format != "FLAC":
         return True
@@ -37,7 +37,7 @@ def ends_as_declared(sound: soundfile.SoundFile) -> bool:
 
 
 def sound_blocks(sound: soundfile.SoundFile, block_length: int, dtype: str = "float32") -> Iterator[np.ndarray]:
-    """Arrays `(time, channels)` of `block_length` samples, the last one shorter, as long as there are any."""
+    """Yields an open file in arrays `(time, channels)` of `block_length` samples; the last one may be shorter."""
     while len(block := sound.read(block_length, dtype=dtype, always_2d=True)):
         yield block
 
@@ -60,7 +60,7 @@ def read_sound(file: BinaryIO, dtype: str = "float32") -> tuple[np.ndarray, int]
 
 
 def read_open_sound(sound: soundfile.SoundFile, size: int, dtype: str = "float32") -> np.ndarray:
-    """As `read_sound`, of a file of `size` bytes that is open already: array `(time, channels)`."""
+    """Reads all samples, like `read_sound`, from an open file of `size` bytes: array `(time, channels)`."""
     if sound.frames * sound.channels <= max(_DENSEST * size, _SMALL):
         return sound.read(dtype=dtype, always_2d=True)
     blocks = list(sound_blocks(sound, _BLOCK_LENGTH, dtype))

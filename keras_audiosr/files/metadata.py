@@ -1,4 +1,4 @@
-"""A song's metadata: tags, pictures, chapters, and the names of what could not be read."""
+"""Holds a song's metadata: tags, pictures, chapters, and the names of items that could not be read."""
 
 import dataclasses
 import re
@@ -93,7 +93,7 @@ class Metadata:
                 self.tags[name].append(text)
 
     def _add_number(self, name: str, text: str) -> None:
-        # "3/12", "A1" of a record, "B2/4".
+        # Examples are "3/12", "A1" (a vinyl record) and "B2/4".
         number, _, total = text.partition("/")
         self._add_part(name, number.strip())
         self._add_part(SPLIT_NAMES[name], total.strip())
@@ -138,14 +138,14 @@ def take_chapters(tags: Tags) -> list[Chapter]:
 
 
 def chapters_from(starts: Iterable[tuple[float, str]], end: float) -> list[Chapter]:
-    """Chapters from their start times (seconds) and titles. Each ends where the next one starts, the last at `end`."""
+    """Returns chapters from start times in seconds and titles. Each ends where the next starts, the last at `end`."""
     ordered = sorted(starts)
     ends = [start for start, _ in ordered[1:]] + [end]
     return [Chapter(start, stop, title) for (start, title), stop in zip(ordered, ends, strict=False)]
 
 
 def chapter_tags(chapters: Iterable[Chapter]) -> Tags:
-    """Chapters as Vorbis comments."""
+    """Returns chapters as Vorbis comments."""
     tags: Tags = {}
     for number, chapter in enumerate(chapters, start=1):
         milliseconds = round(1000 * chapter.start)

@@ -1,4 +1,4 @@
-"""Frames of MPEG audio and of AAC in ADTS, and the tags around and inside them.
+"""Parses frames of MPEG audio and of AAC in ADTS, and the tags around and inside them.
 
 Frame headers: ISO/IEC 11172-3, 2.4.1.3 (MPEG audio) and 13818-7, 6.2 (ADTS).
 """
@@ -31,7 +31,7 @@ class Frame:
         kind: properties that all frames of a stream share; for MPEG audio the version bits, the layer and the rate in
             Hz.
         mono: whether it has one channel; not determined for ADTS.
-        bitrate: kbit/s; 0 where the header does not say, as in ADTS.
+        bitrate: kbit/s; 0 if the header does not declare it, as in ADTS.
     """
 
     length: int
@@ -47,7 +47,7 @@ class Frame:
 
 
 def mpeg_frame(head: bytes) -> Frame | None:
-    """The MPEG audio frame that begins here, from its first 4 bytes; `None` if there is none."""
+    """Parses an MPEG audio frame from its first 4 bytes; returns `None` if no frame begins here."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version_bits, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
@@ -68,7 +68,7 @@ def mpeg_frame(head: bytes) -> Frame | None:
 
 
 def adts_frame(head: bytes) -> Frame | None:
-    """The ADTS frame of AAC that begins here, from its first 7 bytes; `None` if there is none."""
+    """Parses an ADTS frame of AAC from its first 7 bytes; returns `None` if no frame begins here."""
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0:
         return None
     rate_index = head[2] >> 2 & 15
@@ -80,14 +80,14 @@ def adts_frame(head: bytes) -> Frame | None:
 
 
 def info_tag(head: bytes, frame: Frame) -> int | None:
-    """Offset of the Xing or Info tag within a frame; `None` if there is none."""
+    """Returns the offset of the Xing or Info tag within a frame, or `None`."""
     version, layer, _ = frame.kind
     at = 4 + ((17 if frame.mono else 32) if version == 3 else (9 if frame.mono else 17))
     return at if layer == 3 and head[at : at + 4] in (b"Xing", b"Info") else None
 
 
 def tag_length(head: bytes) -> int:
-    """Length in bytes of the tag that begins here; 0 if there is none."""
+    """Returns the length in bytes of the tag that begins here, or 0."""
     if head[:3] == b"ID3" and len(head) >= 10 and max(head[6:10]) < 0x80:
         size = head[6] << 21 | head[7] << 14 | head[8] << 7 | head[9]
         return size + (20 if head[5] & 0x10 else 10)

@@ -1,7 +1,7 @@
-"""Lossless files as exact integer PCM: read in blocks, and hashed as FLAC does.
+"""Reads lossless files as exact integer PCM in blocks, and hashes them as FLAC does.
 
-FLAC's STREAMINFO holds the MD5 of the samples as signed little-endian integers,
-channels interleaved. The same hash of the source proves that nothing changed (`flac_proof.py`).
+FLAC's STREAMINFO has the MD5 of the samples as signed little-endian integers with interleaved channels. If the source
+has the same hash, nothing was changed (`flac_proof.py`).
 """
 
 import contextlib
@@ -40,10 +40,11 @@ class Pcm:
         container: `"WAV"`, `"AIFF"` or `"FLAC"`.
         sample_rate: Hz.
         channels: number of audio channels.
-        length: samples a channel.
-        bits: 8, 16 or 24 bits that the samples need. For 32-bit and float files this is less than the stored width.
+        length: samples per channel.
+        bits: number of bits that the samples need: 8, 16 or 24. For 32-bit and float files this is less than the stored
+            width.
         scaled: whether the samples are stored as floating point.
-        channel_layout: FFmpeg's name; empty when the file does not say, and for one or two channels.
+        channel_layout: FFmpeg's name; empty if the file does not declare it, and for one or two channels.
         own_bits: bits per sample of a FLAC that only FFmpeg reads (12 or 20 bits, or without a length in its header); 0
             for all other files.
     """
@@ -77,10 +78,10 @@ def _open(path: StrPath) -> Iterator[soundfile.SoundFile]:
 
 
 def _bits_needed(block: np.ndarray) -> int:
-    """Bits that hold a block of int32 (left-justified) or float64 samples exactly; 0 when 24 do not."""
+    """Returns the bits, 16 or 24, that hold int32 (left-justified) or float64 samples exactly; 0 if 24 do not."""
     if block.dtype == np.float64:
         block = block * 2.0**31
-        # Inf and NaN fail the comparisons as they should.
+        # Infinity and NaN fail the comparisons, so 0 is returned for them too.
         if not ((block >= -(2.0**31)) & (block < 2.0**31) & (block == np.rint(block))).all():
             return 0
         block = block.astype(np.int64)
@@ -96,7 +97,7 @@ def inspect(path: StrPath) -> Pcm:
     exactly.
 
     Raises:
-        AudioFileError: not a WAV, AIFF or FLAC, cut short, empty, compressed with loss, or more than FLAC holds.
+        AudioFileError: the file is not a WAV, AIFF or FLAC, is truncated, empty or lossy, or exceeds FLAC's limits.
     """
     path = Path(path)
     header = _unreadable_flac(path)
@@ -136,7 +137,7 @@ def inspect(path: StrPath) -> Pcm:
 
 
 def _unreadable_flac(path: Path) -> StreamInfo | None:
-    """The header of a FLAC that libsndfile cannot read, or not to its end; `None` for any other file."""
+    """Returns the header of a FLAC that libsndfile cannot read to its end; `None` for any other file."""
     try:
         header = read_streaminfo(path)
         if header is None or not header.width:
@@ -182,7 +183,7 @@ def _by_ffmpeg(pcm: Pcm) -> Iterator[np.ndarray]:
 
 
 def _own_bytes(block: np.ndarray, bits: int) -> bytes:
-    """A block of `read_pcm` as the bytes that a FLAC of this bit depth hashes."""
+    """Converts a block of `read_pcm` to the bytes that a FLAC of this bit depth hashes."""
     width = 8 * block.dtype.itemsize
     wide = block.astype(np.int64) << (64 - width) >> (64 - bits)
     return np.ascontiguousarray(wide.astype("<i8")).view(np.uint8).reshape(-1, 8)[:, : (bits + 7) // 8].tobytes()
@@ -237,22 +238,22 @@ def read_pcm(pcm: Pcm, start: int = 0, stop: int | None = None) -> Iterator[np.n
 
 
 def pcm_bytes(block: np.ndarray, bits: int) -> bytes:
-    """A block of `read_pcm` as the bytes that FLAC hashes."""
+    """Converts a block of `read_pcm` to the bytes that FLAC hashes."""
     if bits == 8:
         return (block >> 8).astype(np.int8).tobytes()
     if bits == 16:
         return block.astype("<i2", copy=False).tobytes()
-    # The upper three of four little-endian bytes.
+    # 24-bit samples are the upper three of four little-endian bytes.
     return np.ascontiguousarray(block.astype("<i4", copy=False)).view(np.uint8).reshape(-1, 4)[:, 1:].tobytes()
 
 
 def as_float(block: np.ndarray) -> np.ndarray:
-    """A block of `read_pcm` as float32 in [-1, 1]."""
+    """Converts a block of `read_pcm` to float32 in [-1, 1)."""
     return block.astype(np.float32) / float(1 << (8 * block.dtype.itemsize - 1))
 
 
 def pcm_md5(pcm: Pcm) -> str:
-    """MD5 of all samples, as FLAC's STREAMINFO defines it, in hexadecimal."""
+    """Returns the MD5 of all samples, as FLAC's STREAMINFO defines it, in hexadecimal."""
     digest = hashlib.md5(usedforsecurity=False)
     for block in read_pcm(pcm):
         digest.update(pcm_bytes(block, pcm.bits))
@@ -260,7 +261,7 @@ def pcm_md5(pcm: Pcm) -> str:
 
 
 def damaged(pcm: Pcm) -> AudioFileError:
-    """The error for a FLAC file whose samples do not match its own MD5."""
+    """Returns the error for a FLAC file whose samples do not match its own MD5."""
     return AudioFileError(
-        f"a FLAC file's samples fit the MD5 in its header; those of {pcm.path} do not, it is damaged; rip it again"
+        f"a FLAC file's samples must match the MD5 in its header; {pcm.path} is damaged; rip it again"
     )

@@ -1,4 +1,4 @@
-"""Samples through a pipe: WAV of unknown length, or raw samples."""
+"""Reads and writes samples through a pipe, as WAV of unknown length or as raw samples."""
 
 import dataclasses
 import struct
@@ -11,13 +11,13 @@ from ..errors import AudioFileError, UsageError
 from ..sound.layouts import USUAL, layout_mask, mask_layout
 from .chunks import is_unknown, pad_length
 
-# Sample formats by FFmpeg's names: WAV's format tag, and bytes a sample.
+# WAV's format tag and the bytes per sample of each sample format, by FFmpeg's name.
 RAW_FORMATS = {"u8": (1, 1), "s16le": (1, 2), "s24le": (1, 3), "s32le": (1, 4), "f32le": (3, 4)}
 _FORMATS = {described: name for name, described in RAW_FORMATS.items()}
 _EXTENSIBLE = 0xFFFE
-# What follows the format tag in the GUID of a WAVEFORMATEXTENSIBLE.
+# The bytes after the format tag in the GUID of a WAVEFORMATEXTENSIBLE.
 _SUBFORMAT = bytes.fromhex("000000001000800000aa00389b71")
-_UNKNOWN = 0xFFFFFFFF  # a length that is not known: read to the end
+_UNKNOWN = 0xFFFFFFFF  # The length is unknown, so the stream is read to its end.
 _MOST_HEADER = 1 << 20
 # Limits that no music exceeds, so that a forged header cannot claim too much memory.
 _MOST_CHANNELS, _SAMPLE_RATES = 64, range(1000, 768_001)
@@ -31,7 +31,7 @@ class PcmFormat:
         name: a key of `RAW_FORMATS`.
         sample_rate: Hz.
         channels: number of audio channels, interleaved.
-        channel_layout: FFmpeg's name; empty when it is not known.
+        channel_layout: FFmpeg's name; empty when unknown.
     """
 
     name: str
@@ -49,7 +49,7 @@ def parse_format(text: str) -> PcmFormat:
     """Parses a format such as `"s16le:44100:2"`.
 
     Raises:
-        UsageError: anything else.
+        UsageError: the text has another form or names an unsupported format.
     """
     name, *numbers = text.split(":")
     if name in RAW_FORMATS and len(numbers) == 2 and all(number.isdecimal() for number in numbers):
@@ -57,8 +57,8 @@ def parse_format(text: str) -> PcmFormat:
         if _is_music(sample_rate, channels):
             return PcmFormat(name, sample_rate, channels)
     raise UsageError(
-        f"raw samples are FORMAT:HZ:CHANNELS, FORMAT one of {', '.join(RAW_FORMATS)}; received {text!r};"
-        " use s16le:44100:2 for what is on a CD"
+        f"a raw format must be FORMAT:HZ:CHANNELS with one of {', '.join(RAW_FORMATS)} as FORMAT; received {text!r};"
+        " use s16le:44100:2 for the samples of a CD"
     )
 
 
@@ -73,13 +73,13 @@ def read_wav_header(pipe: BinaryIO) -> tuple[PcmFormat, int | None]:
         The format of the samples, and their length in bytes, or `None` when that is unknown.
 
     Raises:
-        AudioFileError: not a WAV stream, or an unsupported sample format.
+        AudioFileError: the stream is not WAV, or its sample format is not supported.
     """
 
     def exactly(length: int) -> bytes:
         part = pipe.read(length)
         if len(part) < length:
-            raise AudioFileError("a WAV stream is needed; it ended within its header; check what writes it")
+            raise AudioFileError("a WAV stream is needed; it ended within its header; check the program that writes it")
         return part
 
     start = pipe.read(12)
@@ -95,7 +95,9 @@ def read_wav_header(pipe: BinaryIO) -> tuple[PcmFormat, int | None]:
         if kind == b"data":
             break
         if size > _MOST_HEADER:
-            raise AudioFileError(f"a WAV stream has a short header; chunk {kind!r} has {size} bytes; write it anew")
+            raise AudioFileError(
+                f"a WAV stream must have a short header; chunk {kind!r} has {size} bytes; write the stream without it"
+            )
         content = exactly(size)
         if size % 2:
             ahead = exactly(5)
@@ -118,13 +120,13 @@ def read_wav_header(pipe: BinaryIO) -> tuple[PcmFormat, int | None]:
 def read_samples(
     pipe: BinaryIO, described: PcmFormat, block_length: int, size: int | None = None
 ) -> Iterator[np.ndarray]:
-    """Blocks `(time, channels)` float32 of `block_length` samples, the last one shorter, as they come.
+    """Yields blocks `(time, channels)` float32 as they arrive. The last one may be shorter.
 
     Args:
         pipe: the pipe to read from.
         described: the format of its samples.
-        block_length: samples a block.
-        size: bytes to read; to the end when `None`.
+        block_length: samples per channel in a block.
+        size: number of bytes to read; all bytes when `None`.
     """
     while size is None or size > 0:
         wanted = block_length * described.frame_bytes
@@ -161,7 +163,7 @@ def to_bytes(block: np.ndarray, name: str) -> bytes:
 
 
 def wav_header(described: PcmFormat) -> bytes:
-    """The header of a WAV stream of unknown length, with a channel mask if the layout is not the usual one."""
+    """Returns the header of a WAV stream of unknown length, with a channel mask if the layout is not the usual one."""
     tag, width = RAW_FORMATS[described.name]
     byte_rate = described.sample_rate * described.frame_bytes
     mask = layout_mask(described.channel_layout)

@@ -1,4 +1,4 @@
-"""Where played music comes from and goes to: files and pipes alike, block by block."""
+"""Opens the source and the destination of `play`, which are files or pipes, and reads and writes them in blocks."""
 
 import contextlib
 import os
@@ -26,20 +26,20 @@ _BITS = {"s16le": 16, "s24le": 24}
 def open_source(
     source: Any, raw: str | None, block_length: int
 ) -> Iterator[tuple[headers.AudioInfo, Iterator[np.ndarray]]]:
-    """Opens music.
+    """Opens music for reading.
 
     Args:
-        source: a file, or a binary pipe with WAV or bare samples.
-        raw: what the bare samples are, such as `"s16le:44100:2"`; `None` for a file and for WAV.
-        block_length: samples a block.
+        source: path of a file, or a binary pipe that carries WAV or raw samples.
+        raw: format of raw samples, such as `"s16le:44100:2"`; `None` for a file and for WAV.
+        block_length: samples per channel in a block.
 
     Yields:
-        What the music is, and an iterator of blocks `(time, channels)` float32, the last one shorter.
+        The format of the music, and an iterator over blocks `(time, channels)` float32. The last block may be shorter.
 
     Raises:
-        AudioFileError: it cannot be read.
-        UsageError: `raw` with a file; a file that needs FFmpeg, as all do that have over two channels, where there is
-            none.
+        AudioFileError: the music cannot be read.
+        UsageError: `raw` is given with a file; or the file needs FFmpeg, as all files with more than two channels do,
+            and FFmpeg is not installed.
     """
     if hasattr(source, "read"):
         described, size = (pcm_stream.parse_format(raw), None) if raw else pcm_stream.read_wav_header(source)
@@ -47,7 +47,7 @@ def open_source(
         yield _described(described.sample_rate, described.channels, described.channel_layout), blocks
         return
     if raw:
-        raise UsageError(f"raw samples are read from a pipe; received the file {source}; use - and redirect it with <")
+        raise UsageError(f"--raw needs a pipe; received the file {source}; use - as the input and redirect it with <")
     path = headers.require_file(source)
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open_wave(path))
@@ -55,7 +55,7 @@ def open_source(
             sound = stack.enter_context(soundfile.SoundFile(file))
         except soundfile.LibsndfileError:
             sound = None
-        # libsndfile does not tell which channel is which, and leaves Vorbis' in an order of its own.
+        # libsndfile does not report the channel layout, and keeps the channel order of Vorbis.
         turning = sound is not None and sound.format == "MP3" and sound.channels == 1 and turns_to_stereo(path)
         if sound is None or sound.channels not in USUAL or turning or not ends_as_declared(sound):
             info = headers.probe(path)
@@ -72,20 +72,21 @@ def _described(sample_rate: int, channels: int, layout: str = "") -> headers.Aud
 def open_sink(
     out: Any, info: headers.AudioInfo, pipe_format: str, overwrite: bool
 ) -> Iterator[Callable[[np.ndarray], None]]:
-    """Opens a place for music.
+    """Opens a file or a pipe for writing music.
 
     Args:
-        out: a `.wav`, `.flac` or `.aiff` file, which takes its name when it is whole, or a binary pipe.
+        out: path of a `.wav`, `.flac` or `.aiff` file, which gets its name only when it is complete, or a binary pipe.
         info: sample rate, channels and layout of the music.
-        pipe_format: `"wav"` (16 bits, its length left open), `"s16le"`, `"s24le"` or `"f32le"`.
+        pipe_format: format of the music in a pipe: `"wav"` (16 bits, without a length), `"s16le"`, `"s24le"` or
+            `"f32le"`. It is not used for a file.
         overwrite: whether a file may be replaced.
 
     Yields:
-        A function that writes a block `(time, channels)` float32; what lies beyond full scale is clamped.
+        A function that writes a block `(time, channels)` float32. Samples beyond full scale are clamped.
 
     Raises:
-        OutputExistsError: the file is there and `overwrite` is false.
-        UsageError: a file of another kind.
+        OutputExistsError: the file exists and `overwrite` is false.
+        UsageError: the file has another suffix.
         AudioFileError: the file cannot be written.
     """
     if hasattr(out, "write"):
@@ -97,16 +98,18 @@ def open_sink(
 
         def sink(block: np.ndarray) -> None:
             out.write(pcm_stream.to_bytes(block, described.name))
-            out.flush()  # who listens shall not wait for a full buffer
+            out.flush()  # The listener must not wait until the buffer is full.
 
         yield Writer(sink, _BITS.get(described.name)).write
         return
     target = Path(out)
     if target.suffix.lower() not in LOSSLESS_SUFFIXES:
-        raise UsageError(f"an output file is one of {', '.join(LOSSLESS_SUFFIXES)}; received {target}; name it so")
+        raise UsageError(
+            f"an output file must end in one of {', '.join(LOSSLESS_SUFFIXES)}; received {target}; change its suffix"
+        )
     if os.path.lexists(target) and not overwrite:
         raise OutputExistsError(
-            f"an output is not replaced unless asked; {target} is there; add --overwrite or name another"
+            f"an output is not replaced unless asked; {target} exists; add --overwrite or choose another name"
         )
     held, _ = held_layout(target.suffix, info.channels, info.channel_layout)
     with atomic_output(target) as partial:
@@ -114,6 +117,6 @@ def open_sink(
             yield writer.write
         tags = layout_tags(target.suffix, info.channels, held)
         if tags:
-            from .tags import write_tags  # mutagen, which a player of stereo does without
+            from .tags import write_tags  # This imports mutagen, which is not needed for mono and stereo.
 
             write_tags(partial, tags)

@@ -72,7 +72,7 @@ def _found(path: Path, info: headers.AudioInfo, held: str) -> headers.AudioInfo:
     """Reads the output's header and checks its channels and layout."""
     form = FORMATS[path.suffix.lower()]
     if info.channels in USUAL and not form.encoder:
-        return info  # libsndfile reads the number of channels later
+        return info  # The length and MD5 of the samples also cover the number of channels.
     found = headers.probe(path)
     channels = min(info.channels, form.most_channels)
     if found.channels != channels or (speakers(held) and not same_layout(found.channel_layout, held)):

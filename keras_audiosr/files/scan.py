@@ -29,9 +29,9 @@ def find_faults(path: StrPath, info: AudioInfo, duration: float, complaints: Seq
 
     Args:
         path: the file.
-        info: what `files.probe(path)` returned.
+        info: what `headers.probe(path)` returned.
         duration: seconds that were decoded.
-        complaints: what `files.read_blocks` added.
+        complaints: messages that `audio_files.read_blocks` added.
 
     Raises:
         AudioFileError: the file no longer exists.
@@ -58,18 +58,18 @@ def find_faults(path: StrPath, info: AudioInfo, duration: float, complaints: Seq
             # FFmpeg also decodes FLAC frames without a beginning.
             faults = [] if file.read(4)[:3] in (b"fLa", b"ID3") else ["does not begin with its header"]
         if not faults and declared > duration and _differ(declared, duration, info) and _proven(path):
-            declared = duration  # its total is wrong, and nothing is missing
+            declared = duration  # The declared length is wrong, and nothing is missing.
     if not any(fault.startswith("declares") for fault in faults) and _differ(declared, duration, info):
         faults.insert(0, declares_and_holds(declared, duration))
     if not faults and complaints and info.container == "mp3" and has_tags_behind(path):
-        complaints = ()  # about the tags, since all of the sound is there
+        complaints = ()  # FFmpeg complains about the tags. All of the sound was decoded.
     if not faults and complaints:
         faults.append(f"has what FFmpeg cannot decode ({complaints[0]})")
     return f"{path} {' and '.join(faults)}; it may be cut short, joined or damaged" if faults else ""
 
 
 def _proven(path: Path) -> bool:
-    """Whether the samples of a FLAC whose total is too high match the MD5 in its header."""
+    """Returns whether the samples of a FLAC that declares too many of them match the MD5 in its header."""
     try:
         return bool(streaminfo_md5(path)) and inspect(path).own_bits > 0
     except AudioFileError:

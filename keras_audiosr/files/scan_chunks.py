@@ -42,8 +42,8 @@ def scan_mp4(path: StrPath) -> tuple[float, list[str]]:
     """Goes through the atoms of an MP4 file.
 
     Returns:
-        Duration in seconds that its sound track declares (0.0 when unknown), whatever part of it is to be played; and
-        the faults, as predicates of the file.
+        The duration in seconds that its sound track declares, 0.0 when unknown, without regard to an edit list that
+        selects a part of it; and the faults, as predicates of the file.
     """
     duration, movies = 0.0, 0
     with open(path, "rb") as file:
@@ -58,7 +58,7 @@ def scan_mp4(path: StrPath) -> tuple[float, list[str]]:
 
 
 def _atoms(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name, and start and end of the content, of each atom between two offsets."""
+    """Yields the name, and the start and end of the content, of each atom between two offsets."""
     while position + 8 <= end:
         file.seek(position)
         length, name, begin = int.from_bytes(file.read(4), "big"), file.read(4), position + 8
@@ -74,7 +74,7 @@ def _atoms(file: BinaryIO, position: int, end: int) -> Iterator[tuple[bytes, int
 
 
 def _sound_duration(file: BinaryIO, start: int, end: int) -> float:
-    """Duration in seconds of the first sound track of a `moov`, from its media header."""
+    """Returns the duration in seconds of the first sound track of a `moov`, from its media header."""
     for track, *inside_track in _atoms(file, start, end):
         for media, *inside_media in _atoms(file, *inside_track) if track == b"trak" else ():
             if media != b"mdia":

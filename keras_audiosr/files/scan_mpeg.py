@@ -1,4 +1,4 @@
-"""Checks MP3 and ADTS frame by frame: their number, the number that is declared, and the bytes between them.
+"""Checks MP3 and ADTS files frame by frame: the number of frames, the declared number, and the bytes between them.
 
 The Xing and VBRI headers, which declare the number of frames, are not standardised. Their layout follows LAME and
 Fraunhofer's encoder.
@@ -18,7 +18,7 @@ _LYRICS3 = 5100 + 20
 
 
 def _counted_frames(head: bytes, frame: Frame) -> int | None:
-    """Number of frames that a Xing, Info or VBRI tag declares, 0 if unknown; `None` if there is no such tag."""
+    """Returns the number of frames in a Xing, Info or VBRI tag, 0 if unknown; `None` if there is no such tag."""
     at = info_tag(head, frame)
     if at is not None:
         tag = head[at:]
@@ -29,7 +29,7 @@ def _counted_frames(head: bytes, frame: Frame) -> int | None:
 
 
 def _needs_earlier_data(head: bytes, frame: Frame) -> bool:
-    """Whether a Layer III frame takes bits from frames before it."""
+    """Returns whether a Layer III frame takes bits from frames before it."""
     version, layer, _ = frame.kind
     start = 4 if head[1] & 1 else 6  # after a checksum
     if layer != 3 or len(head) < start + 2:
@@ -89,7 +89,7 @@ class _Walk:
         return self._file.read(stop - start)
 
     def _is_next(self, position: int, frame: Frame) -> bool:
-        """Whether a frame is real: of the kind of those before, or the first and followed by another or the end."""
+        """Returns whether a frame is real: like those before it, or the first, followed by a frame, tag or the end."""
         if self._kind is not None:
             return frame.kind == self._kind
         end = position + frame.length
@@ -123,7 +123,7 @@ class _Walk:
         self._kind, self._length, self.frame_duration = frame.kind, frame.length, frame.duration
 
     def _next_frame(self, position: int) -> int:
-        """Offset of the next frame that another one follows, or of a tag at the end; the file's size without one."""
+        """Returns the offset of the next frame that another follows, or of a tag at the end, or the file's size."""
         end = min(self._size, position + _MOST_JUNK)
         while position < end:
             chunk = self._bytes(position, position + _CHUNK + HEAD)
@@ -143,7 +143,7 @@ class _Walk:
 
 
 def _sound_end(file: BinaryIO, size: int) -> int:
-    """Where the tags after an MP3's sound begin: ID3v1, "TAG+", Lyrics3 v1 and v2, APEv1 and v2, in any order."""
+    """Returns the offset of the tags after an MP3's sound: ID3v1, "TAG+", Lyrics3 v1 and v2, APEv1 and v2."""
     end, before = size, -1
 
     def tail(length: int, behind: int = 0) -> bytes:
@@ -170,14 +170,14 @@ def _sound_end(file: BinaryIO, size: int) -> int:
 
 
 def has_tags_behind(path: StrPath) -> bool:
-    """Whether an MP3 has tags after its sound. FFmpeg takes some of them for damaged frames."""
+    """Returns whether an MP3 has tags after its sound. FFmpeg takes some of them for damaged frames."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         return _sound_end(file, size) < size
 
 
 def is_free_format(path: StrPath) -> bool:
-    """Whether a file begins with MPEG audio frames that do not declare their bitrate."""
+    """Returns whether a file begins with MPEG audio frames that do not declare their bitrate."""
     with open(path, "rb") as file:
         head = file.read(HEAD)
         file.seek(tag_length(head))
@@ -187,7 +187,7 @@ def is_free_format(path: StrPath) -> bool:
 
 
 def turns_to_stereo(path: StrPath) -> bool:
-    """Whether an MP3 that begins with mono has frames of two channels further on."""
+    """Returns whether an MP3 has both frames with one channel and frames with two channels."""
     with open(path, "rb", buffering=_CHUNK) as file:
         walk = _Walk(file, False)
         walk.run()
@@ -195,7 +195,7 @@ def turns_to_stereo(path: StrPath) -> bool:
 
 
 def declares_and_holds(declared: float, held: float) -> str:
-    """The fault of a file that declares another duration than it holds, as a predicate of the file."""
+    """Returns the fault of a file whose declared duration (seconds) is wrong, as a predicate of the file."""
     digits = 1 if abs(declared - held) >= 0.1 else 3
     return f"declares {declared:.{digits}f} s and holds {held:.{digits}f} s"
 
@@ -211,7 +211,7 @@ def scan_mpeg(path: StrPath, adts: bool = False) -> tuple[float, list[str]]:
         adts: whether it is AAC in ADTS frames.
 
     Returns:
-        Duration in seconds of the complete frames (0.0 where this is unknown, as in free format), and the faults, as
+        The duration in seconds of the complete frames (0.0 if there are none, as in free format), and the faults, as
         predicates of the file.
     """
     with open(path, "rb", buffering=_CHUNK) as file:

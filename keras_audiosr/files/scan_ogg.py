@@ -8,14 +8,15 @@ from ..annotations import StrPath
 
 _CONTINUED, _FIRST, _LAST = 1, 2, 4
 _CHUNK = 1 << 16
-# A start time above this many seconds is more than an encoder's delay. Headers may take this many pages.
+# A start time above this many seconds is more than an encoder's delay. This many pages are searched for the first one
+# with sound.
 _LATE, _MOST_HEADERS = 2.0, 300
 # Ogg's CRC-32 takes each byte from its highest bit, zlib's from its lowest.
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def _checksum(page: bytes) -> int:
-    """CRC-32 of a page whose own checksum is taken as zero."""
+    """Returns the CRC-32 of a page, with its own checksum set to zero."""
     data = (page[:22] + b"\0\0\0\0" + page[26:]).translate(_MIRRORED)
     # zlib begins and ends by inverting, Ogg does not.
     mirrored = zlib.crc32(data, 0xFFFFFFFF) ^ 0xFFFFFFFF
@@ -23,7 +24,9 @@ def _checksum(page: bytes) -> int:
 
 
 def late_start(path: StrPath, container: str, codec: str, start: float, duration: float) -> float:
-    """Seconds that FFmpeg counts before the sound begins, as in a recording of an internet stream that ran for days.
+    """Returns the seconds that FFmpeg counts before the sound begins.
+
+    A recording of an internet stream that has run for days begins with a time stamp of several days.
 
     Args:
         path: the file.
@@ -41,7 +44,7 @@ def late_start(path: StrPath, container: str, codec: str, start: float, duration
 
 
 def _first_time(path: StrPath) -> float:
-    """Time in seconds of the first page with sound of FLAC in Ogg; 0.0 for other codecs."""
+    """Returns the time in seconds of the first page with sound, for FLAC in Ogg; 0.0 for other codecs."""
     rate = 0
     with open(path, "rb", buffering=_CHUNK) as file:
         for _ in range(_MOST_HEADERS):
@@ -58,7 +61,7 @@ def _first_time(path: StrPath) -> float:
 
 
 def scan_ogg(path: StrPath) -> list[str]:
-    """Looks at every page of an Ogg file (Vorbis, Opus, FLAC, Speex).
+    """Checks every page of an Ogg file (Vorbis, Opus, FLAC, Speex).
 
     Args:
         path: the file.
@@ -85,7 +88,7 @@ def scan_ogg(path: StrPath) -> list[str]:
             segments = file.read(head[26]) if len(head) == 27 else b""
             body = file.read(sum(segments))
             if len(head) < 27 or len(segments) < head[26] or len(body) < sum(segments):
-                break  # cut within a page: its stream has no end
+                break  # The file is cut within a page, so its stream has no end.
             if _checksum(head + segments + body) != int.from_bytes(head[22:26], "little"):
                 damaged += 1
                 position += 4

@@ -29,7 +29,7 @@ MOST_CHAPTERS = 255
 
 
 def with_role(name: str, role: str) -> str:
-    """A name such as `"Joe Barr (Piano)"`, as Vorbis comments store performers."""
+    """Returns a name such as `"Joe Barr (Piano)"`, as Vorbis comments store performers."""
     return f"{name} ({role})" if role and role.lower() != "performer" else name
 
 
@@ -163,7 +163,7 @@ def fill_id3(found: Any, tags: Tags, pictures: Iterable[Picture], chapters: list
 
 
 def _share(text: str) -> float | None:
-    """A rating from 0 to 1; `None` for another scale."""
+    """Parses a rating from 0 to 1; returns `None` for another scale."""
     with contextlib.suppress(ValueError):
         value = float(text)
         return value if 0.0 <= value <= 1.0 else None

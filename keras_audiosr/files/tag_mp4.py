@@ -73,7 +73,7 @@ def fill_mp4(found: mp4.MP4Tags, tags: Tags, pictures: Iterable[Picture]) -> lis
 
 
 def _set_atom(found: mp4.MP4Tags, atom: str, values: list[str]) -> bool:
-    """Whether an atom can hold these values."""
+    """Sets an atom; returns whether it can hold these values."""
     try:
         if atom in _PAIRS:
             number, _, total = values[0].partition("/")

@@ -99,7 +99,7 @@ def _is_atom(name: str) -> bool:
     return len(name) == 4 and not (name.isascii() and name.isupper())
 
 
-# Vorbis comment -> the other format's name, and back. Names that are compared without case are in capitals.
+# The other formats' names by Vorbis comment, and the reverse. Names that are compared without case are in capitals.
 ID3_FRAMES = {row[0]: row[1] for row in _ROWS if _is_frame(row[1])}
 ID3_NAMES = {frame: name for name, frame in ID3_FRAMES.items()} | {"GRP1": "GROUPING"}
 TXXX_DESCRIPTIONS = {row[0]: row[1] for row in _ROWS if row[1] and row[0] not in ID3_FRAMES}
@@ -127,10 +127,11 @@ VORBIS_ALIASES = {
 # Fields such as "3/12": the field of the number, and the field of its total.
 SPLIT_NAMES = {"TRACKNUMBER": "TRACKTOTAL", "DISCNUMBER": "DISCTOTAL", "MOVEMENT": "MOVEMENTTOTAL"}
 
-# MusicIP's fingerprint: ID3 has this in the name of its frame, the others before the value of FINGERPRINT.
+# MusicIP's fingerprint. ID3 stores this text as the description of the frame, and other formats store it in front of
+# the value of FINGERPRINT.
 MUSICIP = "MusicMagic Fingerprint"
 
-# ID3's list of involved people: role -> Vorbis comment. Any other role stays with the name, as a performer's does.
+# Vorbis comments by role in ID3's list of involved people. Any other role is kept with the name, as for a performer.
 ROLES = {
     "arranger": "ARRANGER", "engineer": "ENGINEER", "producer": "PRODUCER", "DJ-mix": "DJMIXER", "mix": "MIXER",
 }  # fmt: skip

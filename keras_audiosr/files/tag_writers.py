@@ -35,7 +35,7 @@ def left_behind(suffix: str, metadata: Metadata) -> list[LeftOut]:
     """Lists the metadata of a song that an output will lack, before the output is made.
 
     Args:
-        suffix: the output's, a key of `formats.FORMATS` in any case.
+        suffix: the output's suffix, a key of `formats.FORMATS` in any case.
         metadata: the song's metadata.
 
     Returns:
@@ -45,7 +45,7 @@ def left_behind(suffix: str, metadata: Metadata) -> list[LeftOut]:
     left_out = _unsayable(suffix, metadata)
     if metadata.unread:
         names = ", ".join(sorted(set(metadata.unread)))
-        left_out.append(LeftOut("tags", f"its tags have {names}, which no other format has a place for"))
+        left_out.append(LeftOut("tags", f"its tags have {names}, which no other format can hold"))
     if metadata.measured:
         names = ", ".join(sorted(metadata.measured))
         left_out.append(LeftOut("measurements", f"{names}, measured on other samples than its own"))
@@ -86,7 +86,7 @@ def write_metadata(target: StrPath, metadata: Metadata) -> list[LeftOut]:
     An M4A keeps the chapters that it was made with (`writers.open_writer`); they are not replaced.
 
     Args:
-        target: the file; its suffix says what it is.
+        target: the file, whose suffix determines the format.
         metadata: the metadata to write. If it is empty, the file is not changed.
 
     Returns:
@@ -128,7 +128,7 @@ def write_metadata(target: StrPath, metadata: Metadata) -> list[LeftOut]:
 
 
 def _with_totals(tags: Tags, names: Iterable[str] = tuple(SPLIT_NAMES)) -> Tags:
-    """The tags with "3" and "12" joined to "3/12", as all these formats keep them."""
+    """Returns the tags with number and total joined, such as "3/12", as these formats store them."""
     joined = dict(tags)
     for name in names:
         total = SPLIT_NAMES[name]

@@ -40,7 +40,7 @@ class Verdict:
 
 
 def is_lossless(codec: str) -> bool:
-    """Whether a codec, by FFmpeg's name, keeps every sample."""
+    """Returns whether a codec, by FFmpeg's name, keeps every sample."""
     return codec in _LOSSLESS or codec.startswith("dsd_") or (codec.startswith("pcm_") and codec not in _COMPANDED)
 
 
@@ -73,23 +73,23 @@ def judge(info: AudioInfo, meter: SpectrumMeter | None = None) -> Verdict:
             "lossy",
             reason,
             "no",
-            f"nothing to restore over {WORTH_BITRATE} kbit/s a channel",
+            f"nothing to restore above {WORTH_BITRATE} kbit/s per channel",
         )
     return Verdict("lossy", reason, "yes", "restore it")
 
 
 def room_advice(sample_rate: int) -> str:
-    """Advice for a file whose sample rate is too low for the missing frequencies."""
-    return f"sampled at {sample_rate} Hz it has no room above {sample_rate / 2000:.1f} kHz; add --min-rate 44100"
+    """Returns the advice for a file whose sample rate is too low for the missing frequencies."""
+    return f"at {sample_rate} Hz it cannot hold frequencies above {sample_rate / 2000:.1f} kHz; add --min-rate 44100"
 
 
 def _judge_spectrum(info: AudioInfo, meter: SpectrumMeter | None) -> Verdict:
     if meter is None or not meter.conclusive():
         return Verdict(
             "unknown",
-            f"{info.codec} is lossless; silence, or less than a second, does not say what was before it",
+            f"{info.codec} is lossless, but silence or less than a second does not show whether its source was lossy",
             "unknown",
-            "decide by where it came from",
+            "decide by its origin",
         )
     wall = meter.brick_wall()
     if wall is None:
@@ -101,7 +101,7 @@ def _judge_spectrum(info: AudioInfo, meter: SpectrumMeter | None) -> Verdict:
         return Verdict("lossless", reason, "no", "nothing to restore")
     reason = f"{info.codec}, but the spectrum ends at a wall at {wall / 1000:.1f} kHz"
     if wall > WORTH_CUTOFF:
-        return Verdict("lossless", f"{reason}: sampled at a lower rate once", "no", "nothing to restore")
+        return Verdict("lossless", f"{reason}: it once had a lower sample rate", "no", "nothing to restore")
     if info.sample_rate < WORTH_SAMPLE_RATE:
         return Verdict("lossy", f"{reason}, as a lossy codec leaves it", "yes", room_advice(info.sample_rate))
     return Verdict("lossy", f"{reason}, as a lossy codec leaves it", "yes", "restore it")

@@ -64,9 +64,9 @@ class _WholeWave(io.RawIOBase):
 
 
 def _misread(file: BinaryIO) -> tuple[bytes, int, int, bool] | None:
-    """The format chunk, and offset and length of the sound, of a WAV that libsndfile misreads; `None` for other files.
+    """Returns the format chunk, and the offset and length of the sound, of a WAV that libsndfile misreads.
 
-    The last value is whether FFmpeg misreads it too.
+    The last value is whether FFmpeg misreads it too. The result is `None` for other files.
     """
     size = os.fstat(file.fileno()).st_size
     form, unpadded, expected = b"", False, 12
@@ -101,7 +101,7 @@ def open_wave(path: StrPath) -> BinaryIO:
 
 @contextlib.contextmanager
 def for_ffmpeg(path: Path) -> Iterator[Path]:
-    """`path`, or a temporary copy of a WAV that FFmpeg would misread."""
+    """Yields `path`, or the path of a temporary, corrected copy if it is a WAV that FFmpeg would misread."""
     found = None
     with open(path, "rb") as file:
         if file.read(4) == b"RIFF":

@@ -1,4 +1,4 @@
-"""Writing restored music block by block, in the formats that `restore` offers."""
+"""Writes restored music block by block, in the formats that `restore` offers."""
 
 import contextlib
 import hashlib
@@ -26,9 +26,9 @@ WAV_LIMIT = 4_000_000_000
 
 
 def to_pcm(audio: np.ndarray, bits: int) -> tuple[np.ndarray, int]:
-    """Rounds to integers of `bits` bits, clamping what lies beyond full scale.
+    """Rounds samples to integers of `bits` bits, and clamps samples beyond full scale.
 
-    The samples of an integer file that were decoded to floating point and left alone come back exactly.
+    Samples of an integer file that were decoded to floating point and not changed are restored exactly.
 
     Args:
         audio: array `(time, channels)` float32, full scale at [-1, 1).
@@ -38,7 +38,7 @@ def to_pcm(audio: np.ndarray, bits: int) -> tuple[np.ndarray, int]:
         Array `(time, channels)` int32 with the sample in its upper bits, and the number of clamped samples.
     """
     scale = 1 << (bits - 1)
-    # In double precision, because float32 cannot hold 24 bits and the fraction to round.
+    # Double precision is used, because float32 cannot hold 24 bits and the fraction to round.
     scaled = np.rint(audio.astype(np.float64) * scale)
     clamped = np.clip(scaled, -scale, scale - 1)
     clipped = int(np.count_nonzero((scaled < -scale) | (scaled > scale)))
@@ -46,27 +46,27 @@ def to_pcm(audio: np.ndarray, bits: int) -> tuple[np.ndarray, int]:
 
 
 def sample_format(suffix: str, subtype: str | None = None) -> str:
-    """The sample format of an output: `"PCM_16"`, `"PCM_24"` or `"FLOAT"`.
+    """Returns the sample format of an output: `"PCM_16"`, `"PCM_24"` or `"FLOAT"`.
 
     Args:
         suffix: a key of `FORMATS`, in any case.
-        subtype: the one asked for, in any case; `None` for 24 bits.
+        subtype: the requested sample format, in any case; `None` for 24 bits.
 
     Raises:
-        UsageError: a subtype that the format does not have.
+        UsageError: the output format does not have this subtype.
     """
     form = FORMATS[suffix.lower()]
     wanted = (subtype or "PCM_24").upper()
     if wanted not in (*BITS, "FLOAT") or (subtype and form.encoder) or (wanted == "FLOAT" and not form.floating):
         raise UsageError(
-            "a subtype is PCM_16 or PCM_24, or in WAV and AIFF FLOAT;"
+            "a subtype must be PCM_16 or PCM_24, or FLOAT in WAV and AIFF;"
             f" received {subtype!r} for {suffix}; leave it out for 24 bits"
         )
     return wanted
 
 
 def little_endian(block: np.ndarray) -> np.ndarray:
-    """Samples as a contiguous little-endian array, int32 or float32, for a checksum."""
+    """Returns samples as a contiguous little-endian array, int32 or float32, for a checksum."""
     return np.ascontiguousarray(block, "<i4" if block.dtype.kind == "i" else "<f4")
 
 
@@ -90,7 +90,7 @@ class Writer:
 
     @property
     def md5(self) -> str:
-        """MD5 of all that was written, as it is read back: little-endian int32 with the sample on top, or float32."""
+        """MD5 of all written samples, as little-endian int32 with the sample in the upper bits, or as float32."""
         return self._digest.hexdigest()
 
     def write(self, block: np.ndarray) -> None:
@@ -110,19 +110,19 @@ class Writer:
 
 @contextlib.contextmanager
 def open_writer(path: Path, info: AudioInfo, subtype: str | None, clamp: bool = True) -> Iterator[Writer]:
-    """Opens an output file; its suffix chooses the format, and `formats.held_layout` the channel layout.
+    """Opens an output file. Its suffix determines the format, and `formats.held_layout` the channel layout.
 
-    A FLAC's layout is a tag (`formats.layout_tags`), which is written later, with the others.
+    The layout of a FLAC is a tag (`formats.layout_tags`), which is written later together with the other tags.
 
     Args:
         path: output path, a new file.
         info: sample rate, channels and layout of the music; its duration decides whether a WAV needs 64-bit lengths.
         subtype: `"PCM_16"`, `"PCM_24"`, `"FLOAT"`; `None` for 24 bits.
-        clamp: whether floating point is clamped to full scale too, as integers always are.
+        clamp: whether floating-point samples are clamped to full scale. Integers always are.
 
     Raises:
-        UsageError: a subtype that the format does not have.
-        AudioFileError: the format holds fewer channels, or the encoder fails.
+        UsageError: the output format does not have this subtype.
+        AudioFileError: the format holds fewer channels than the music has, or the encoder fails.
     """
     form = FORMATS[path.suffix.lower()]
     wanted = sample_format(path.suffix, subtype)
@@ -167,10 +167,10 @@ def _ffmpeg_encoder(path: Path, info: AudioInfo, form: Format, held: str) -> Ite
         command[after:after] = chapters
         process = start_limited([*command, input_argument(path)], stdin=subprocess.PIPE, stderr=log)
         sink = process.stdin
-        assert sink is not None  # as asked for; for the type checker
+        assert sink is not None  # for the type checker
         complete = False
         try:
-            with contextlib.suppress(BrokenPipeError):  # its exit status says why
+            with contextlib.suppress(BrokenPipeError):  # The exit status below shows that FFmpeg failed.
                 yield lambda block: sink.write(np.ascontiguousarray(block, "<i4").data)
                 sink.close()
                 complete = True
@@ -190,7 +190,7 @@ def _ffmpeg_encoder(path: Path, info: AudioInfo, form: Format, held: str) -> Ite
 
 @contextlib.contextmanager
 def _chapters(info: AudioInfo | None) -> Iterator[list[str]]:
-    """FFmpeg's arguments for the chapters of an M4A, which mutagen cannot write: an input that holds nothing else."""
+    """Yields FFmpeg's arguments for an input with the chapters of an M4A, because mutagen cannot write them."""
     if info is None or not info.chapters:
         yield []
         return

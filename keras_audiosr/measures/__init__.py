@@ -1,1 +1,1 @@
-"""How close restored music is to lossless music: metrics, whole files, tables, figures, loudness, perceptual models."""
+"""Compares restored with lossless music: metrics, whole songs, tables, figures, loudness, and perceptual models."""

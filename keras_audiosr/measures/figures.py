@@ -1,4 +1,4 @@
-"""The paper's spectrum figure: lossless, lossy and restored side by side (extra `plot`)."""
+"""Draws the paper's spectrum figure: lossless, lossy and restored music side by side. It needs the extra `plot`."""
 
 import numpy as np
 
@@ -8,21 +8,21 @@ from ..processes.partial_files import atomic_output
 
 __all__ = ["require_matplotlib", "spectrum_figure"]
 
-# Decibels of full scale shown, from the floor of the spectra up.
+# Range of the levels that are shown, in dB of full scale. It begins at the floor of the spectra.
 LEVELS = (-100.0, -20.0)
 
-# Seconds shown at most: enough columns to see notes, few enough to see their edges.
+# Longest duration that is shown, in seconds. It is long enough to show notes and short enough to show their edges.
 DURATION = 8.0
 
 
 def require_matplotlib() -> None:
-    """Fails early, before an hour of restoring.
+    """Checks that matplotlib is installed, before the time-consuming work begins.
 
     Raises:
         UsageError: matplotlib is missing.
     """
     try:
-        import matplotlib  # noqa: F401 - only to see whether it is there
+        import matplotlib  # noqa: F401 - only to see whether it is installed
     except ImportError as error:
         raise UsageError(
             f"the spectrum figure needs matplotlib; it is not installed; {how_to_install('plot')}; or leave the"
@@ -31,7 +31,7 @@ def require_matplotlib() -> None:
 
 
 def _levels(audio: np.ndarray) -> np.ndarray:
-    """Power spectrum in dB, averaged over the channels: `(bins, frames)`."""
+    """Returns the power spectrum in dB, averaged over the channels: array `(bins, frames)`."""
     from keras import ops
 
     from .metrics import log_spectrum
@@ -43,21 +43,23 @@ def _levels(audio: np.ndarray) -> np.ndarray:
 def spectrum_figure(
     path: StrPath, signals: dict[str, np.ndarray], sample_rate: int, title: str = "", columns: int = 4
 ) -> None:
-    """Draws spectrograms side by side, on one scale, into a picture; whole or not at all.
+    """Draws spectrograms side by side, with one scale, and saves the picture atomically.
+
+    Each spectrogram shows the same 8 s, which are the loudest of the first signal.
 
     Args:
-        path: the picture; its suffix chooses the format (`.png`).
-        signals: name -> array `(time, channels)` in [-1, 1]; the loudest 8 s of the first are shown of each.
+        path: path of the picture; its suffix chooses the format, such as `.png`.
+        signals: arrays `(time, channels)` in [-1, 1] by name.
         sample_rate: Hz.
-        title: a line above.
-        columns: spectrograms in a row; more than that go below.
+        title: title of the picture.
+        columns: largest number of spectrograms in a row.
 
     Raises:
         UsageError: matplotlib is missing.
         AudioFileError: the picture cannot be written.
     """
     require_matplotlib()
-    # Without pyplot: no global state, no display, safe in any thread.
+    # pyplot is avoided, because it has global state, needs a display and is not safe in threads.
     from matplotlib.figure import Figure
 
     first = next(iter(signals.values()))
@@ -89,6 +91,6 @@ def spectrum_figure(
         axis.set_yticks(range(0, sample_rate // 2000, 5))
         axis.set_ylabel("frequency (kHz)")
     figure.colorbar(image, ax=axes, label="level (dB of full scale)", pad=0.01)
-    figure.suptitle(title, parse_math=False)  # a song may be called $
+    figure.suptitle(title, parse_math=False)  # a title may contain $
     with atomic_output(path) as partial:
         figure.savefig(partial, dpi=110 if rows == 1 else 55)

@@ -1,8 +1,8 @@
-"""Fine structure of the highs: whether they buzz (envelope line) and whether they click (crest error).
+"""Measures the fine structure of the highs: whether they buzz (envelope line) and whether they click (crest error).
 
-Neither LSD nor the band distance hears these. Both measures look at the band
-from 13 to 19 kHz, which lies above the cutoff of most lossy files, as a complex
-signal: its real part is the band, its absolute value the Hilbert envelope.
+LSD and the band distance do not detect these faults. Both measures use the band from 13 to 19 kHz, which lies above the
+cutoff of most lossy files. They use it as a complex signal, whose real part is the band and whose absolute value is the
+Hilbert envelope.
 """
 
 import dataclasses
@@ -24,52 +24,54 @@ __all__ = [
 ]
 
 BAND = (13000.0, 19000.0)
-# Taps of the filter that cuts the band out, in seconds: 511 at 44.1 kHz, whose flanks are 170 Hz wide.
+# Length in seconds of the band-pass filter: 511 taps at 44.1 kHz, which give transition bands 170 Hz wide.
 _FILTER_DURATION = 511 / 44100
-# Samples that are filtered at a time.
+# Number of samples that are filtered at a time.
 _FILTER_BLOCK = 1 << 16
 
-# Seconds of the envelope in a segment: 16,384 samples at 44.1 and 48 kHz, so a bin is 2.7 Hz wide.
+# Length of a segment of the envelope in seconds: 16,384 samples at 44.1 kHz, so a bin is 2.7 Hz wide.
 _SEGMENT_DURATION = 16384 / 44100
-# Fewer segments than this (1.7 s) say nothing: the strongest bin of their noise would look like a line.
+# With fewer segments than this, the strongest bin of mere noise would look like a line.
 _FEWEST_SEGMENTS = 8
-# Hz in which a line is looked for: below lies rhythm, above it no frame rate of a codec or of a network.
+# Range in Hz that is searched for a line. Rhythm lies below it, and no codec or network has a frame rate above it.
 LINES = (40.0, 700.0)
-# Hz on both sides that a line is compared with, and bins next to it that are left out (the window's main lobe).
+# A line is compared with the bins within this many Hz on both sides. This many bins next to it are left out, because
+# they belong to the main lobe of the window.
 _NEIGHBOURS = 40.0
 _MAIN_LOBE = 2
 
-# Seconds of a block of the crest factor: 256 samples at 44.1 and 48 kHz.
+# Length in seconds of a block for the crest factor: 256 samples at 44.1 and 48 kHz.
 _BLOCK_DURATION = 256 / 44100
 _FEWEST_BLOCKS = 16
 
 ENVELOPE_DEFINITION = (
-    f"Envelope line: the band from {BAND[0] / 1000:g} to {BAND[1] / 1000:g} kHz, its Hilbert envelope in segments of"
-    " 16384 samples at 44.1 and 48 kHz (half overlapping), each divided by its mean, mean removed, Hann window; power"
-    " spectrum averaged over all segments and channels; the highest ratio, in dB, of a bin from"
-    f" {LINES[0]:g} to {LINES[1]:g} Hz to the median of the bins within {_NEIGHBOURS:g} Hz of it, its {_MAIN_LOBE}"
-    f" nearest on each side left out. Segments whose mean envelope lies under {FLOOR:g} dB of full scale do not count;"
-    f" fewer than {_FEWEST_SEGMENTS} are not judged. A steady tone in the highs is a line too, so read it beside that"
-    " of the lossless file."
+    f"Envelope line: the Hilbert envelope of the band from {BAND[0] / 1000:g} to {BAND[1] / 1000:g} kHz is cut into"
+    " segments of 16384 samples at 44.1 and 48 kHz, which overlap by half. Each segment is divided by its mean, the"
+    " mean is removed, and a Hann window is applied. The power spectra are averaged over all segments and channels. The"
+    f" envelope line is the highest ratio, in dB, of a bin from {LINES[0]:g} to {LINES[1]:g} Hz to the median of the"
+    f" bins within {_NEIGHBOURS:g} Hz of it, without the {_MAIN_LOBE} nearest on each side. Segments whose mean"
+    f" envelope lies under {FLOOR:g} dB of full scale do not count. Files with fewer than {_FEWEST_SEGMENTS} segments"
+    " are not judged. A steady tone in the highs is a line too, so compare the figure with that of the lossless file."
 )
 CREST_DEFINITION = (
-    f"Crest error: peak over root mean square, in dB, of blocks of 256 samples at 44.1 and 48 kHz of the band from"
-    f" {BAND[0] / 1000:g} to {BAND[1] / 1000:g} kHz; mean over the half of the blocks that is louder in the lossless"
-    " file, restored minus lossless. Blocks under"
-    f" {FLOOR:g} dB of full scale in either do not count; a file of which half is left out so is not judged."
+    f"Crest error: the band from {BAND[0] / 1000:g} to {BAND[1] / 1000:g} kHz is cut into blocks of 256 samples at 44.1"
+    " and 48 kHz. The crest factor of a block is its peak over its root mean square, in dB. The crest error is the mean"
+    " difference of the crest factors, restored minus lossless, over the half of the blocks that is louder in the"
+    f" lossless file. Blocks under {FLOOR:g} dB of full scale in either file do not count. A file is not judged if this"
+    " leaves out half of these blocks or more."
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class HighBand:
-    """What both measures need of one signal.
+    """The properties of one signal that both measures need.
 
     Attributes:
-        modulation: power spectrum of the envelope, relative to its mean, averaged over segments: array `(bins,)`;
-            `None` where too little of the band sounds.
+        modulation: power spectrum of the envelope relative to its mean, averaged over segments: array `(bins,)`;
+            `None` if fewer than 8 segments are above the floor.
         sample_rate: Hz.
-        levels: root mean square of each block, all channels in a row: array `(blocks,)`.
-        crests: its peak over its root mean square, in dB; 0 for silence.
+        levels: root mean square of each block, one channel after the other: array `(blocks,)`.
+        crests: crest factor of each block (peak over root mean square) in dB, 0 for silence: array `(blocks,)`.
     """
 
     modulation: np.ndarray | None
@@ -79,7 +81,7 @@ class HighBand:
 
 
 def _band_filter(low: float, high: float, sample_rate: int) -> np.ndarray:
-    """Complex taps of a linear-phase band-pass of gain 2 (a Hann-windowed sinc): a real signal to its analytic band."""
+    """Returns complex taps that turn a real signal into its analytic band: a Hann-windowed sinc with a gain of 2."""
     half = round(_FILTER_DURATION * sample_rate) // 2
     offsets = np.arange(-half, half + 1)
     taps = np.sinc((high - low) / sample_rate * offsets) * np.cos(0.5 * np.pi * offsets / (half + 1)) ** 2
@@ -87,7 +89,7 @@ def _band_filter(low: float, high: float, sample_rate: int) -> np.ndarray:
 
 
 def _analytic(channel: np.ndarray, low: float, high: float, sample_rate: int) -> np.ndarray:
-    """The band of one channel as complex samples, where the filter lies within the music: `(time - taps + 1,)`."""
+    """Returns the band of one channel as complex samples `(time - taps + 1,)`, without the filter's transients."""
     taps = _band_filter(low, high, sample_rate)
     response = np.fft.fft(taps, _FILTER_BLOCK)
     out = np.zeros(max(0, len(channel) - len(taps) + 1), np.complex64)
@@ -99,7 +101,7 @@ def _analytic(channel: np.ndarray, low: float, high: float, sample_rate: int) ->
 
 
 def _modulation(band: np.ndarray, length: int) -> tuple[np.ndarray, int]:
-    """Sum of the power spectra of the segments of an envelope that sound, and how many there are."""
+    """Returns the sum of the power spectra of an envelope's segments above the floor, and their number."""
     window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length)
     total, count = np.zeros(length // 2 + 1), 0
     for start in range(0, len(band) - length + 1, length // 2):
@@ -112,15 +114,16 @@ def _modulation(band: np.ndarray, length: int) -> tuple[np.ndarray, int]:
 
 
 def analyze(audio: np.ndarray, sample_rate: int, limit: float | None = None) -> HighBand | None:
-    """Looks at the band from 13 to 19 kHz of a whole song.
+    """Analyzes the band from 13 to 19 kHz of a whole song.
 
     Args:
-        audio: array `(time, channels)`, full scale at the peak of the lossless file.
+        audio: array `(time, channels)`, scaled so that the lossless file peaks at full scale.
         sample_rate: Hz.
-        limit: Hz up to which the audio is to be judged; the band ends there.
+        limit: Hz up to which the audio is judged; the band ends there. Half the sample rate when `None`.
 
     Returns:
-        What `line_level` and `crest_error` need; `None` where less than half of the band can be judged.
+        The properties that `line_level` and `block_crest_error` need; `None` if less than half of the band can be
+        judged.
     """
     band = judged_band(*BAND, sample_rate, limit)
     if band is None:
@@ -141,41 +144,41 @@ def analyze(audio: np.ndarray, sample_rate: int, limit: float | None = None) -> 
 
 
 def modulation_frequencies(band: HighBand) -> np.ndarray:
-    """Hz of the bins of `band.modulation`."""
+    """Returns the frequencies of the bins of `band.modulation`: array `(bins,)` in Hz."""
     length = frame_length(_SEGMENT_DURATION, band.sample_rate)
     return np.arange(length // 2 + 1) * (band.sample_rate / length)
 
 
 def line_level(band: HighBand | None) -> float | None:
-    """`envelope_line` of a signal that `analyze` looked at."""
+    """Returns the `envelope_line` of an analyzed signal in dB, or `None`."""
     if band is None or band.modulation is None:
         return None
     frequencies, power = modulation_frequencies(band), band.modulation
     reach = round(_NEIGHBOURS / frequencies[1])
     near = np.r_[-reach:-_MAIN_LOBE, _MAIN_LOBE + 1 : reach + 1]
     bins = np.flatnonzero((frequencies >= LINES[0]) & (frequencies <= LINES[1]))
-    # Bin 0 is what is left of the mean.
+    # Bin 0 holds the remainder of the mean, so it is not used.
     neighbours = np.median(power[np.maximum(bins[:, None] + near, 1)], axis=1)
     strongest = np.max(power[bins] / np.maximum(neighbours, 1e-30))
     return float(10.0 * np.log10(max(strongest, 1e-30)))
 
 
 def envelope_line(audio: np.ndarray, sample_rate: int) -> float | None:
-    """How far the highs buzz; `ENVELOPE_DEFINITION` says how it is counted. It needs no reference.
+    """Measures how much the highs buzz, without a reference. `ENVELOPE_DEFINITION` gives the exact definition.
 
     Args:
         audio: array `(time, channels)` in [-1, 1].
         sample_rate: Hz.
 
     Returns:
-        dB. Plain noise has 2 to 3, music mostly 3 to 6; `None` where the band is silent, hardly there at this sample
-        rate, or shorter than 1.7 s.
+        The level in dB. Plain noise has 2 to 3 dB, and most music 3 to 6 dB. `None` if the band is silent, if half the
+        sample rate cuts off more than half of it, or if there are fewer than 8 segments (1.7 s of mono).
     """
     return line_level(analyze(audio, sample_rate))
 
 
 def block_crest_error(true: HighBand | None, pred: HighBand | None) -> float | None:
-    """`crest_error` of two signals that `analyze` looked at."""
+    """Returns the `crest_error` of two analyzed signals in dB, or `None`."""
     if true is None or pred is None or len(true.levels) < _FEWEST_BLOCKS:
         return None
     louder = true.levels >= np.median(true.levels)
@@ -186,7 +189,7 @@ def block_crest_error(true: HighBand | None, pred: HighBand | None) -> float | N
 
 
 def crest_error(y_true: np.ndarray, y_pred: np.ndarray, sample_rate: int, limit: float | None = None) -> float | None:
-    """How much more the highs click than they should; `CREST_DEFINITION` says how it is counted.
+    """Measures how much more the highs click than in the lossless file. `CREST_DEFINITION` gives the exact definition.
 
     Args:
         y_true: lossless array `(time, channels)` in [-1, 1].
@@ -195,7 +198,8 @@ def crest_error(y_true: np.ndarray, y_pred: np.ndarray, sample_rate: int, limit:
         limit: Hz up to which the reference is lossless; half the sample rate when `None`.
 
     Returns:
-        dB; positive where the restored signal has sharper peaks, negative where it has duller ones. `None` where the
-        band is silent in either, hardly below the limit, or shorter than 16 blocks.
+        The error in dB, positive if the restored signal has sharper peaks and negative if it has duller ones. `None` if
+        the band is silent in either signal, if less than half of it lies below the limit, or if the channels have fewer
+        than 16 blocks together.
     """
     return block_crest_error(analyze(y_true, sample_rate, limit), analyze(y_pred, sample_rate, limit))

@@ -1,4 +1,4 @@
-"""The figure of the highs: how far each band is off, and whether the envelope has lines (extra `plot`)."""
+"""Draws the figure of the highs: the bias of each band, and lines in the envelope. It needs the extra `plot`."""
 
 import numpy as np
 
@@ -10,29 +10,29 @@ from .songs import normalize
 
 __all__ = ["highs_figure"]
 
-# Hz shown of the modulation spectrum: the lines that are looked for, and their neighbours.
+# Range of the modulation spectrum that is shown, in Hz: the range that is searched for lines, and its surroundings.
 SHOWN = (0.5 * LINES[0], LINES[1] + LINES[0])
 
 
 def highs_figure(
     path: StrPath, codec: str, files: list[dict], signals: dict[str, np.ndarray], sample_rate: int, title: str = ""
 ) -> None:
-    """Draws the bias of each band over many files beside the modulation spectra of one; whole or not at all.
+    """Draws the band biases of many files beside the modulation spectra of one song, and saves the picture atomically.
 
     Args:
-        path: the picture; its suffix chooses the format (`.png`).
-        codec: of the files, for the heading.
-        files: figures as `evaluate` keeps them, each with `band_biases` of `unprocessed` and `restored`.
-        signals: name -> array `(time, channels)` in [-1, 1] of one song, the lossless one first.
-        sample_rate: Hz of that song.
-        title: of that song.
+        path: path of the picture; its suffix chooses the format, such as `.png`.
+        codec: codec of the files, for the heading.
+        files: entries of `EvaluationTable.files`, each with `band_biases` of `unprocessed` and `restored`.
+        signals: versions of one song by name, the lossless one first: arrays `(time, channels)` in [-1, 1].
+        sample_rate: sample rate of that song in Hz.
+        title: title of that song.
 
     Raises:
         UsageError: matplotlib is missing.
         AudioFileError: the picture cannot be written.
     """
     require_matplotlib()
-    # Without pyplot: no global state, no display, safe in any thread.
+    # pyplot is avoided, because it has global state, needs a display and is not safe in threads.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(11.0, 4.2), layout="constrained")
@@ -60,7 +60,7 @@ def highs_figure(
         level = 10.0 * np.log10(np.maximum(band.modulation[shown], 1e-30))
         right.plot(frequencies[shown], level, linewidth=0.9, label=name)
     right.set(xlabel="frequency of the envelope of 13 to 19 kHz (Hz)", ylabel="power (dB)")
-    right.set_title(f"modulation spectra: {title}", parse_math=False)  # a song may be called $
+    right.set_title(f"modulation spectra: {title}", parse_math=False)  # a title may contain $
     if right.lines:
         right.legend()
     with atomic_output(path) as partial:

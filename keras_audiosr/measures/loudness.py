@@ -1,21 +1,21 @@
-"""Perceived loudness of a recording: the K-weighted level of ITU-R BS.1770."""
+"""Measures the perceived loudness of a recording: the K-weighted level of ITU-R BS.1770."""
 
 import numpy as np
 
-# The two filters of BS.1770-5, annex 1, as analogue prototypes, so that they fit every sample rate: a shelf of 4 dB
-# for the head, a high-pass for the ear's weakness at low frequencies. (Hz, quality, gain in dB)
+# The two filters of BS.1770-5, annex 1, as analogue prototypes, which suit every sample rate. The shelf of 4 dB stands
+# for the head, and the high-pass for the ear's low sensitivity at low frequencies. (Hz, quality, gain in dB)
 _SHELF = (1681.974450955533, 0.7071752369554196, 3.999843853973347)
 _HIGH_PASS = (38.13547087602444, 0.5003270373238773)
-# BS.1770's offset, and the gain that its own coefficients of the high-pass have on top: a full-scale sine of 997 Hz
-# in one channel measures -3.01.
+# BS.1770's offset, plus the gain that the high-pass coefficients in BS.1770 add. With both, a full-scale sine of 997 Hz
+# in one channel measures -3.01 LUFS.
 _OFFSET = -0.691 + 0.0433
 
 
 def _response(frequencies: np.ndarray, sample_rate: int) -> np.ndarray:
-    """Power response of both filters, after the bilinear transform, at `frequencies` in Hz."""
+    """Returns the power response of both filters, after the bilinear transform, at `frequencies` in Hz."""
 
     def prototype(cutoff: float) -> np.ndarray:
-        # s / cutoff on the warped axis; the last bin, Nyquist, would be infinite.
+        # This is s / cutoff on the warped axis. It is limited because it would be infinite at Nyquist, the last bin.
         angle = np.minimum(np.pi * frequencies / sample_rate, np.pi / 2 - 1e-9)
         return 1j * np.tan(angle) / np.tan(np.pi * cutoff / sample_rate)
 
@@ -30,21 +30,21 @@ def _response(frequencies: np.ndarray, sample_rate: int) -> np.ndarray:
 
 
 def loudness(audio: np.ndarray, sample_rate: int) -> float:
-    """Loudness without gating, all channels of weight one.
+    """Measures loudness without gating, with a weight of 1 for all channels.
 
     Args:
         audio: array `(time, channels)` in [-1, 1]; mono or stereo.
         sample_rate: Hz, 8000 or more.
 
     Returns:
-        LUFS; minus infinity for silence.
+        The loudness in LUFS; minus infinity for silence.
 
     Reference:
         - [ITU-R BS.1770-5](https://www.itu.int/rec/R-REC-BS.1770)
     """
     if not audio.any():
         return -np.inf
-    # The mean square by Parseval's theorem: every bin but DC and Nyquist stands for two.
+    # The mean square follows from Parseval's theorem. Every bin except DC and Nyquist stands for two.
     power = (np.abs(np.fft.rfft(audio, axis=0)) ** 2).sum(axis=1)
     weights = np.full(len(power), 2.0)
     weights[0] = 1.0

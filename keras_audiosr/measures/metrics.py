@@ -1,8 +1,7 @@
-"""How far a restored signal is from the lossless one: SNR, SI-SDR and LSD.
+"""Measures the difference between a restored and a lossless signal: SNR, SI-SDR and LSD.
 
-Functions give one value an example; the `keras.metrics` classes of the same
-names average them over an epoch. All of it is `keras.ops`: the same figures
-under TensorFlow and JAX. This file is the only home of the definition of LSD.
+The functions return one value per example. The `keras.metrics` classes of the same names average them over an epoch.
+Everything uses `keras.ops`, so the figures are the same under TensorFlow and JAX. LSD is defined only in this file.
 """
 
 from typing import Any
@@ -33,59 +32,58 @@ FRAME_STEP = 512
 POWER_FLOOR = 1e-10
 
 LSD_DEFINITION = (
-    f"LSD: Hann window (periodic) of {FRAME_LENGTH} samples, hop {FRAME_STEP}, frames not centred; power over"
-    f" (sum of window / 2)^2, floor {POWER_FLOOR:g}, log10; root mean square of the difference over the bins, mean over"
-    " the frames, then over the channels. LSD-HF: the same over the bins above the lossy input's own cutoff."
+    f"LSD: frames have a periodic Hann window of {FRAME_LENGTH} samples and a hop of {FRAME_STEP}, and are not centred."
+    f" Power is divided by (sum of window / 2)^2, has a floor of {POWER_FLOOR:g}, and is taken as log10. The root mean"
+    " square of the difference is taken over the bins, and the mean over the frames and then over the channels. LSD-HF:"
+    " the same over the bins above the lossy input's own cutoff."
 )
 
-# Mean square added to signal and error alike, -120 dB of full scale: far under
-# the rounding of 16-bit audio (-101 dB), so it moves no score of real music,
-# and silence has a finite one.
+# This mean square, -120 dB of full scale, is added to both the signal and the error, so that silence has a finite
+# score. It is far below the rounding of 16-bit audio (-101 dB) and does not change the scores of real music.
 ENERGY_FLOOR = 1e-12
 
 
 def _decibels(signal: Tensor, error: Tensor) -> Tensor:
-    """10 log10 of mean squares over time, averaged over the channels: `(batch, time, channels)` -> `(batch,)`."""
+    """Returns the ratio of mean squares in dB, averaged over the channels: `(batch, time, channels)` -> `(batch,)`."""
     ratio = (ops.mean(ops.square(signal), axis=1) + ENERGY_FLOOR) / (ops.mean(ops.square(error), axis=1) + ENERGY_FLOOR)
     return ops.mean(10.0 * ops.log10(ratio), axis=-1)
 
 
 def _cast(y_true: Tensor, y_pred: Tensor) -> tuple[Tensor, Tensor]:
-    # Mixed precision hands over float16, whose squares underflow.
+    # With mixed precision the inputs are float16, whose squares underflow.
     return ops.cast(y_true, "float32"), ops.cast(y_pred, "float32")
 
 
 def snr(y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """Signal-to-noise ratio in dB; higher is better.
+    """Returns the signal-to-noise ratio in dB; higher is better.
 
-    Each channel by itself, then the mean of the channels. A mean square of
-    1e-12 (-120 dB of full scale) is added to signal and error, so every score
-    is finite: silence returned as silence scores 0 dB, noise on silence scores
-    below 0 dB, an exact copy scores at most 120 dB.
+    The ratio is computed for each channel, and then the mean of the channels is taken. A mean square of 1e-12 (-120 dB
+    of full scale) is added to signal and error, so every score is finite. Silence that is restored as silence scores
+    0 dB, noise in place of silence scores below 0 dB, and an exact copy scores at most 120 dB.
 
     Args:
         y_true: lossless tensor `(batch, time, channels)` in [-1, 1].
         y_pred: restored tensor of the same shape.
 
     Returns:
-        Tensor `(batch,)`, dB.
+        Tensor `(batch,)` in dB.
     """
     y_true, y_pred = _cast(y_true, y_pred)
     return _decibels(y_true, y_true - y_pred)
 
 
 def si_sdr(y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """Scale-invariant signal-to-distortion ratio in dB; higher is better.
+    """Returns the scale-invariant signal-to-distortion ratio in dB; higher is better.
 
-    The lossless signal is scaled to fit the restored one best; what is left is
-    distortion. No mean is removed. Channels and silence as in `snr`.
+    The lossless signal is scaled to fit the restored one best, and the difference that remains is the distortion. The
+    mean of the signals is not removed. Channels and silence are treated as in `snr`.
 
     Args:
         y_true: lossless tensor `(batch, time, channels)` in [-1, 1].
         y_pred: restored tensor of the same shape.
 
     Returns:
-        Tensor `(batch,)`, dB.
+        Tensor `(batch,)` in dB.
 
     Reference:
         - [Le Roux et al., SDR - half-baked or well done?, 2019](https://arxiv.org/abs/1811.02508)
@@ -97,19 +95,19 @@ def si_sdr(y_true: Tensor, y_pred: Tensor) -> Tensor:
 
 
 def power_spectrum(audio: Tensor, frame_length: int = FRAME_LENGTH, frame_step: int = FRAME_STEP) -> Tensor:
-    """Power spectrum of Hann-windowed frames; a full-scale sine peaks at 1.
+    """Returns the power spectrum of Hann-windowed frames, in which a full-scale sine peaks at 1.
 
     Args:
-        audio: tensor `(batch, time, channels)` in [-1, 1]. Shorter than a frame, it is zero-padded to one.
-        frame_length: samples of a frame.
-        frame_step: samples between frames.
+        audio: tensor `(batch, time, channels)` in [-1, 1]. If it is shorter than a frame, it is zero-padded to one.
+        frame_length: number of samples in a frame.
+        frame_step: number of samples between the beginnings of two frames.
 
     Returns:
-        Tensor `(batch, channels, frames, frame_length / 2 + 1)`. Samples after the last whole frame are unused.
+        Tensor `(batch, channels, frames, frame_length / 2 + 1)`. Samples after the last whole frame are not used.
     """
     audio = ops.transpose(ops.cast(audio, "float32"), (0, 2, 1))
     batch, channels, time = ops.shape(audio)
-    # A plain number, but for TensorFlow graphs with a free time axis: a tensor there.
+    # `time` is an integer, except in TensorFlow graphs with an unknown time axis, where it is a tensor.
     missing = max(frame_length - time, 0) if isinstance(time, int) else ops.maximum(frame_length - time, 0)
     if not isinstance(missing, int) or missing:
         audio = ops.concatenate([audio, ops.zeros((batch, channels, missing), dtype=audio.dtype)], axis=-1)
@@ -119,14 +117,14 @@ def power_spectrum(audio: Tensor, frame_length: int = FRAME_LENGTH, frame_step: 
 
 
 def log_spectrum(audio: Tensor) -> Tensor:
-    """log10 of the floored power spectrum that LSD compares; a full-scale sine peaks at 0.
+    """Returns the log10 power spectrum that LSD compares, in which a full-scale sine peaks at 0.
 
     Args:
-        audio: tensor `(batch, time, channels)` in [-1, 1]. Shorter than a frame, it is zero-padded to one.
+        audio: tensor `(batch, time, channels)` in [-1, 1]. If it is shorter than a frame, it is zero-padded to one.
 
     Returns:
-        Tensor `(batch, channels, frames, 1025)`, from -10 (the floor) up. Samples after the last whole frame
-        are unused.
+        Tensor `(batch, channels, frames, 1025)`, at least -10, which is the floor. Samples after the last whole frame
+        are not used.
     """
     return ops.log10(ops.maximum(power_spectrum(audio), POWER_FLOOR))
 
@@ -138,20 +136,20 @@ def frame_lsd(
     up_to: Tensor | None = None,
     sample_rate: int | None = None,
 ) -> Tensor:
-    """Log-spectral distance of each frame.
+    """Returns the log-spectral distance of each frame.
 
     Args:
         log_true: `log_spectrum` of the lossless signal, `(batch, channels, frames, bins)`.
-        log_pred: `log_spectrum` of the restored signal, same shape.
-        above: Hz, a number or one for each example; only bins above it count. No lower end when `None`.
-        up_to: Hz, likewise; only bins up to it count. No upper end when `None`.
-        sample_rate: Hz; needed with either.
+        log_pred: `log_spectrum` of the restored signal, of the same shape.
+        above: Hz, one number or one per example. Only bins above it count; there is no lower limit when `None`.
+        up_to: Hz, one number or one per example. Only bins up to it count; there is no upper limit when `None`.
+        sample_rate: Hz; required with `above` or `up_to`.
 
     Returns:
-        Tensor `(batch, channels, frames)`, log10 of power. 0 where no bin counts.
+        Tensor `(batch, channels, frames)` in units of log10 power; 0 where no bin counts.
 
     Raises:
-        ValueError: `above` or `up_to` without a sample rate.
+        ValueError: `above` or `up_to` is given without a sample rate.
     """
     squared = ops.square(log_true - log_pred)
     if above is None and up_to is None:
@@ -170,35 +168,35 @@ def frame_lsd(
 
 
 def lsd(y_true: Tensor, y_pred: Tensor) -> Tensor:
-    """Log-spectral distance; lower is better. `LSD_DEFINITION` says how it is counted.
+    """Returns the log-spectral distance; lower is better. `LSD_DEFINITION` gives the exact definition.
 
     Args:
         y_true: lossless tensor `(batch, time, channels)` in [-1, 1].
         y_pred: restored tensor of the same shape.
 
     Returns:
-        Tensor `(batch,)`, log10 of power (1.0 is 10 dB), 0 and up.
+        Tensor `(batch,)` in units of log10 power (1.0 is 10 dB), at least 0.
     """
     return ops.mean(frame_lsd(log_spectrum(y_true), log_spectrum(y_pred)), axis=(1, 2))
 
 
 def lsd_hf(y_true: Tensor, y_pred: Tensor, cutoff: Tensor, sample_rate: int) -> Tensor:
-    """Log-spectral distance over the bins above a cutoff; lower is better.
+    """Returns the log-spectral distance over the bins above a cutoff; lower is better.
 
     Args:
         y_true: lossless tensor `(batch, time, channels)` in [-1, 1].
         y_pred: restored tensor of the same shape.
-        cutoff: Hz above which the lossy input holds (almost) nothing; a number, or one for each example.
+        cutoff: Hz above which the lossy input has practically no signal, one number or one per example.
         sample_rate: Hz.
 
     Returns:
-        Tensor `(batch,)`, log10 of power, 0 and up; 0 where no bin lies above the cutoff.
+        Tensor `(batch,)` in units of log10 power, at least 0; 0 where no bin lies above the cutoff.
     """
     return ops.mean(frame_lsd(log_spectrum(y_true), log_spectrum(y_pred), cutoff, None, sample_rate), axis=(1, 2))
 
 
 class _ExampleMean(keras.metrics.MeanMetricWrapper):
-    """Mean of a function of `(y_true, y_pred)` over examples, rebuilt from its own arguments."""
+    """Averages a function of `(y_true, y_pred)` over examples; its config holds only its own arguments."""
 
     def get_config(self) -> dict[str, Any]:
         return {"name": self.name, "dtype": self.dtype}
@@ -206,11 +204,11 @@ class _ExampleMean(keras.metrics.MeanMetricWrapper):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class SNR(_ExampleMean):
-    """Mean of `snr` over examples, in dB.
+    """Averages `snr` over examples, in dB.
 
     Args:
         name: name in logs.
-        dtype: of the accumulated mean.
+        dtype: dtype of the accumulated mean.
 
     Example:
 
@@ -224,11 +222,11 @@ class SNR(_ExampleMean):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class SISDR(_ExampleMean):
-    """Mean of `si_sdr` over examples, in dB.
+    """Averages `si_sdr` over examples, in dB.
 
     Args:
         name: name in logs.
-        dtype: of the accumulated mean.
+        dtype: dtype of the accumulated mean.
     """
 
     def __init__(self, name: str = "si_sdr", dtype: Any = None):
@@ -238,11 +236,11 @@ class SISDR(_ExampleMean):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class LSD(_ExampleMean):
-    """Mean of `lsd` over examples, log10 of power.
+    """Averages `lsd` over examples, in units of log10 power.
 
     Args:
         name: name in logs.
-        dtype: of the accumulated mean.
+        dtype: dtype of the accumulated mean.
     """
 
     def __init__(self, name: str = "lsd", dtype: Any = None):
@@ -252,16 +250,16 @@ class LSD(_ExampleMean):
 
 @keras.saving.register_keras_serializable(package="keras_audiosr")
 class LSDHF(_ExampleMean):
-    """Mean of `lsd_hf` over examples, log10 of power.
+    """Averages `lsd_hf` over examples, in units of log10 power.
 
     Args:
-        cutoff: Hz above which the bins count, the same for every example.
+        cutoff: Hz above which bins count, the same for every example.
         sample_rate: Hz.
         name: name in logs.
-        dtype: of the accumulated mean.
+        dtype: dtype of the accumulated mean.
 
     Raises:
-        UsageError: the cutoff leaves no bin below half the sample rate.
+        UsageError: the cutoff is negative, or not below half the sample rate.
     """
 
     def __init__(self, cutoff: float, sample_rate: int, name: str = "lsd_hf", dtype: Any = None):
@@ -276,5 +274,5 @@ class LSDHF(_ExampleMean):
         self.sample_rate = sample_rate
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments that rebuild it."""
+        """Returns the constructor's arguments."""
         return {**super().get_config(), "cutoff": self.cutoff, "sample_rate": self.sample_rate}

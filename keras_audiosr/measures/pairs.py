@@ -1,4 +1,4 @@
-"""The part of evaluate that measures one pair, in this process or in several."""
+"""Measures one pair for `evaluate`, in this process or in several."""
 
 import concurrent.futures
 import contextlib
@@ -25,10 +25,22 @@ __all__ = ["Worker", "mapper"]
 
 @dataclasses.dataclass
 class Worker:
-    """All that measuring a pair needs; pickled into each process of a pool before a model is loaded."""
+    """Everything that measuring a pair needs. It is pickled for each process of a pool before a model is loaded.
+
+    Attributes:
+        folder: the manifest's folder.
+        what: a model, or a folder of restored files.
+        restored_files: restored file by `pair.lossy`, if `what` is a folder.
+        options: the runner's options.
+        visqol: whether to compute ViSQOL.
+        cutoff: Hz; estimated for each lossy file when `None`.
+        limit: Hz up to which the lossless files are lossless; half the sample rate when `None`.
+        zimtohrli: whether to compute Zimtohrli.
+        runner: the loaded model; `None` before `load`, and for a folder of restored files.
+    """
 
     folder: Path
-    what: "Located | Path"  # a folder of restored music, with `restored_files`
+    what: "Located | Path"
     restored_files: dict[str, Path]
     options: "RunnerOptions"
     visqol: bool
@@ -38,14 +50,18 @@ class Worker:
     runner: "Runner | None" = None
 
     def load(self) -> None:
-        """Loads the model, once a process."""
+        """Loads the model, unless this process has loaded it already."""
         if self.runner is None and not isinstance(self.what, Path):
             from ..runners.load import open_runner
 
             self.runner = open_runner(self.what, self.options)
 
     def signals(self, pair: Pair) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Lossless, lossy and restored: arrays `(pair.length, pair.channels)`."""
+        """Returns the lossless, lossy and restored signals: arrays `(pair.length, pair.channels)`.
+
+        Raises:
+            ArtifactError: the restored audio is not finite, or its shape differs from that of the lossless audio.
+        """
         lossless, lossy = decode_pair(pair, self.folder)
         if self.runner is not None:
             restored = self.runner.run(
@@ -63,7 +79,7 @@ class Worker:
         return lossless, lossy, restored
 
     def opinions(self) -> dict[str, Callable]:
-        """The models of perceived quality that were asked for."""
+        """Returns the functions of the selected perceptual models by name."""
         found: dict[str, Callable] = {}
         if self.visqol:
             from .visqol import visqol
@@ -98,7 +114,7 @@ _worker: Worker | None = None
 
 
 def _start_process(worker: Worker) -> None:
-    global _worker  # how a pool hands a process its state
+    global _worker  # A pool can give its processes a state only through a global variable.
     _worker = worker
 
 
@@ -109,11 +125,15 @@ def _measure_in_process(pair: Pair) -> dict:
 
 @contextlib.contextmanager
 def mapper(worker: Worker, jobs: int) -> Iterator[Callable]:
-    """A `map(pairs)` over `jobs` processes, in order."""
+    """Yields a function `map(pairs)` that measures pairs in `jobs` processes and keeps their order.
+
+    Raises:
+        UsageError: a process ended early.
+    """
     if jobs == 1:
         yield lambda pairs: map(worker, pairs)
         return
-    # Spawned, not forked: TensorFlow's threads do not survive a fork.
+    # Processes are spawned rather than forked, because TensorFlow's threads do not survive a fork.
     context = multiprocessing.get_context("spawn")
     pool = concurrent.futures.ProcessPoolExecutor(
         jobs, context, _start_process, (dataclasses.replace(worker, runner=None),)

@@ -1,4 +1,4 @@
-"""All figures of whole songs, against their lossless source."""
+"""Computes all figures of whole songs against their lossless source."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,53 +15,54 @@ from .stereo import STEREO_DEFINITION, CrossSpectrum
 
 __all__ = ["DEFINITIONS", "LEVEL_DEFINITION", "OCTAVES", "below", "limit_definition", "measure", "normalize"]
 
-# Frames whose spectra are held at a time: memory stays flat however long the song.
+# Number of frames whose spectra are in memory at a time, so that memory does not grow with the length of the song.
 BLOCK_FRAMES = 512
 
-# Figure -> Hz, the octaves whose band bias is given by itself; a band belongs to that in which its middle lies.
+# Edges in Hz of the octaves that have a band bias of their own, by its name. A band belongs to the octave in which its
+# geometric middle lies.
 OCTAVES = {"band_bias_8k": (8000.0, 16000.0), "band_bias_16k": (16000.0, 32000.0)}
 
-# For whole files, where it is the caller's to do; a metric of a batch does not know the file's peak.
+# The callers of `measure` scale the files. A metric of a batch cannot, because it does not know the file's peak.
 LEVEL_DEFINITION = (
-    "Each file is first scaled so that its lossless side peaks at full scale: the floors lie 100 dB under the"
-    " file's own peak, however loud it was mastered. SNR and SI-SDR do not depend on it."
+    "Level: each file is first scaled so that its lossless side peaks at full scale. The floors therefore lie 100 dB"
+    " under the file's own peak, however loud the file was mastered. SNR and SI-SDR do not depend on the scale."
 )
 DEFINITIONS = [LSD_DEFINITION, LEVEL_DEFINITION, BANDS_DEFINITION, ENVELOPE_DEFINITION, CREST_DEFINITION]
 DEFINITIONS += [STEREO_DEFINITION]
 
 
 def limit_definition(limit: float) -> str:
-    """What is printed with figures of songs that are lossless only up to a frequency."""
+    """Returns the definition of the limit, for figures of songs that are lossless only up to a frequency in Hz."""
     return (
-        f"Limit: what lies above {limit:g} Hz is not judged, since the lossless side holds no truth there. LSD counts"
-        " the bins up to it; SNR, SI-SDR and perceptual models hear all signals low-passed at it; the other bands end"
-        " there or are left out. Only the envelope line of unprocessed and restored, which needs no reference, is that"
-        " of the whole band."
+        f"Limit: frequencies above {limit:g} Hz are not judged, because the lossless files are not lossless there. LSD"
+        " uses the bins up to the limit. SNR, SI-SDR and the perceptual models compare signals that are low-passed at"
+        " the limit. The other bands end at the limit or are left out. Only the envelope line of the unprocessed and"
+        " the restored signal, which needs no reference, uses the whole band."
     )
 
 
 def normalize(lossless: np.ndarray, *signals: np.ndarray) -> tuple[np.ndarray, ...]:
-    """One gain for all, so that the lossless signal peaks at full scale: see `LEVEL_DEFINITION`."""
+    """Applies one gain to all signals, so that the lossless one peaks at full scale (see `LEVEL_DEFINITION`)."""
     peak = float(np.abs(lossless).max(initial=0.0)) or 1.0
     return tuple(signal / peak for signal in (lossless, *signals))
 
 
 def below(audio: np.ndarray, sample_rate: int, limit: float | None) -> np.ndarray:
-    """What lies below a frequency.
+    """Low-passes a signal by setting its spectrum above a frequency to zero.
 
     Args:
         audio: array `(time, channels)`.
         sample_rate: Hz.
-        limit: Hz; everything when `None`.
+        limit: highest frequency in Hz that is kept; all frequencies when `None`.
 
     Returns:
-        Array of the same shape and type.
+        Array of the same shape and dtype.
     """
     if limit is None or limit >= sample_rate / 2:
         return audio
     out = np.empty_like(audio)
     kept = int(limit * len(audio) / sample_rate) + 1
-    # A channel at a time: the transform of a song takes four times its memory.
+    # Channels are processed one at a time, because the transform takes four times the memory of the signal.
     for index in range(audio.shape[1]):
         spectrum = np.fft.rfft(audio[:, index])
         spectrum[kept:] = 0.0
@@ -76,26 +77,27 @@ def measure(
     cutoff: float,
     limit: float | None = None,
 ) -> dict[str, dict]:
-    """Figures of several signals against one lossless signal.
+    """Measures several signals against one lossless signal.
 
     Args:
-        lossless: array `(time, channels)` in [-1, 1]; see `normalize`.
-        signals: name -> array of the same shape.
+        lossless: array `(time, channels)` in [-1, 1], scaled by `normalize`.
+        signals: arrays of the same shape by name, scaled by `normalize`.
         sample_rate: Hz.
-        cutoff: Hz of the lossy input.
+        cutoff: Hz above which the lossy input has practically no signal.
         limit: Hz up to which the lossless signal is lossless; half the sample rate when `None`.
 
     Returns:
-        For each name a dict; `None` where a figure cannot be judged:
+        A dict of figures for each name. A figure is `None` if it cannot be judged:
 
         - `"snr"`, `"si_sdr"`: dB.
-        - `"lsd"`, `"lsd_hf"`, `"lsd_lf"`: LSD of all bins, of those above the cutoff, and of those up to it.
-        - `"band_distance"`: dB. `"band_bias"`, and `"band_bias_8k"` and `"band_bias_16k"` of the octaves that begin
-          there: dB. `"band_biases"`: dict, Hz where a band begins -> dB.
+        - `"lsd"`, `"lsd_hf"`, `"lsd_lf"`: LSD over all bins, over those above the cutoff, and over those up to it.
+        - `"band_distance"`: dB. `"band_bias"`: dB. `"band_bias_8k"`, `"band_bias_16k"`: the band bias in dB of the
+          octaves that begin at 8 and at 16 kHz. `"band_biases"`: the bias in dB of each band, by its lower edge in Hz.
         - `"envelope_line"`, `"crest_error"`: dB.
-        - `"stereo_error"`, `"stereo_error_lf"`: difference of correlation, from 0 to 2.
+        - `"stereo_error"`, `"stereo_error_lf"`: difference of correlation, from 0 to 2, from 12 to 18 kHz and below the
+          cutoff.
 
-        Under `"lossless"` a dict with its `"envelope_line"`.
+        Under `"lossless"` there is a dict with the `"envelope_line"` of the lossless signal.
     """
     stacked = np.stack([lossless, *signals.values()])
     heard = np.stack([below(audio, sample_rate, limit) for audio in stacked])
@@ -107,7 +109,7 @@ def measure(
     for index, name in enumerate(signals):
         found[name] = {key: float(values[index]) for key, values in ratios.items()} | distances[index] | bands[index]
 
-    # A lossless band that ends early has another envelope than a whole one.
+    # If the limit cuts the lossless band, its envelope cannot be compared with that of the whole band.
     whole = limit is None or limit >= HIGH_BAND[1]
     true = analyze(lossless, sample_rate, limit)
     found["lossless"] = {"envelope_line": line_level(true) if whole else None}
@@ -121,7 +123,7 @@ def measure(
 
 
 def _spectra_blocks(stacked: np.ndarray, length: int, step: int) -> Iterator[np.ndarray]:
-    """Blocks of whole frames, so that their sums are those of the whole song."""
+    """Yields blocks that hold whole frames, so that sums over all blocks are those of the whole song."""
     frames = max(0, stacked.shape[1] - length) // step + 1
     for first in range(0, frames, BLOCK_FRAMES):
         last = min(first + BLOCK_FRAMES, frames)
@@ -137,7 +139,7 @@ def _lsd(stacked: np.ndarray, sample_rate: int, cutoff: float, limit: float | No
         bands["lsd_hf"] = (cutoff, limit)
     sums, frames = {name: np.zeros(len(stacked) - 1) for name in bands}, 0
     for block in _spectra_blocks(stacked, FRAME_LENGTH, FRAME_STEP):
-        # The lossless spectrum, computed once, serves every signal.
+        # The lossless spectrum is computed once for all signals.
         spectra = log_spectrum(block)
         frames += spectra.shape[2]
         for name, band in bands.items():

@@ -1,4 +1,4 @@
-"""Width of the stereo image: the correlation of left and right in each band."""
+"""Measures the width of the stereo image by the correlation of left and right in a band."""
 
 import numpy as np
 
@@ -7,21 +7,22 @@ from .ranges import FLOOR, judged_band
 __all__ = ["STEREO_DEFINITION", "CrossSpectrum", "stereo_error"]
 
 BAND = (12000.0, 18000.0)
-# Samples of a frame, half of which the next one shares; how many are transformed at a time.
+# Frames have this many samples and overlap by half. This many frames are transformed at a time.
 _FRAME_LENGTH = 2048
 _FRAMES_AT_A_TIME = 512
 
 STEREO_DEFINITION = (
-    f"Stereo error: the correlation of left and right over the whole file from {BAND[0] / 1000:g} to"
-    f" {BAND[1] / 1000:g} kHz (real part of the cross-spectrum, summed over Hann-windowed frames of {_FRAME_LENGTH}"
-    " samples and the band's bins, over the geometric mean of the two power spectra, summed likewise); absolute"
-    " difference of restored and lossless. Below cutoff: the same from 0 Hz to the lossy input's own cutoff. Not judged"
-    f" for mono, or where a channel's mean power lies under {FLOOR:g} dB of a full-scale sine in a bin."
+    "Stereo error: the absolute difference between the restored and the lossless file in the correlation of left and"
+    f" right from {BAND[0] / 1000:g} to {BAND[1] / 1000:g} kHz. The correlation is the real part of the cross-spectrum,"
+    f" summed over the band's bins and over Hann-windowed frames of {_FRAME_LENGTH} samples of the whole file, over the"
+    " geometric mean of the two power spectra, summed in the same way. Stereo error below cutoff: the same from 0 Hz to"
+    " the lossy input's own cutoff. Both are judged only for files with two channels in which the mean power of each"
+    f" channel in a bin of the band is above {FLOOR:g} dB of a full-scale sine."
 )
 
 
 class CrossSpectrum:
-    """Sums over a whole song from which the correlation in any band follows.
+    """Holds the spectra of a whole song, from which the correlation of left and right in any band follows.
 
     Args:
         audio: array `(time, 2)` in [-1, 1].
@@ -47,7 +48,7 @@ class CrossSpectrum:
         self._cross /= scale
 
     def correlation(self, low: float, high: float) -> float | None:
-        """Correlation of left and right from `low` to `high` Hz, in [-1, 1]; `None` where a channel is silent there."""
+        """Returns the correlation of left and right from `low` to `high` Hz, in [-1, 1]; `None` if one is silent."""
         bins = (self._frequencies >= low) & (self._frequencies < high)
         if not bins.any():
             return None
@@ -57,7 +58,7 @@ class CrossSpectrum:
         return float(self._cross[bins].sum() / np.sqrt(power.sum(axis=0).prod()))
 
     def error(self, lossless: "CrossSpectrum", low: float, high: float) -> float | None:
-        """Absolute difference of the correlation from that of the lossless signal."""
+        """Returns the absolute difference between the correlations of this and the lossless signal, or `None`."""
         found, wanted = self.correlation(low, high), lossless.correlation(low, high)
         return None if found is None or wanted is None else abs(found - wanted)
 
@@ -69,18 +70,18 @@ def stereo_error(
     band: tuple[float, float] = BAND,
     limit: float | None = None,
 ) -> float | None:
-    """How far the width of the stereo image is off; `STEREO_DEFINITION` says how it is counted.
+    """Measures the error in the width of the stereo image. `STEREO_DEFINITION` gives the exact definition.
 
     Args:
         y_true: lossless array `(time, channels)` in [-1, 1].
         y_pred: restored array of the same shape.
         sample_rate: Hz.
-        band: `(low, high)` in Hz.
+        band: lower and upper edge of the band in Hz.
         limit: Hz up to which the reference is lossless; half the sample rate when `None`.
 
     Returns:
-        From 0 to 2; `None` for other than two channels, or where the band is silent or less than half of it lies below
-        the limit.
+        The error, from 0 to 2. `None` if there are not two channels, if a channel is silent in the band, or if less
+        than half of the band lies below the limit.
     """
     judged = judged_band(*band, sample_rate, limit)
     if judged is None or y_true.shape[1] != 2:

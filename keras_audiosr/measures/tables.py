@@ -1,4 +1,4 @@
-"""The table `evaluate` makes: a row of lossy and a row of restored music per codec, as JSON and Markdown."""
+"""The tables of `evaluate`: for each codec a row of lossy and a row of restored music, as JSON and Markdown."""
 
 import dataclasses
 import json
@@ -8,11 +8,11 @@ import numpy as np
 
 __all__ = ["EvaluationTable"]
 
-# Column heads; in percent goes the change of what has no decibels or points of its own.
+# Column headings. Metrics without a unit show their change in percent.
 COLUMNS = {"snr": "SNR (dB)", "si_sdr": "SI-SDR (dB)", "lsd": "LSD", "lsd_hf": "LSD-HF"}
 COLUMNS |= {"visqol": "ViSQOL", "zimtohrli": "Zimtohrli"}
 PERCENT = ("lsd", "lsd_hf")
-# Of a second table, which has a row for lossless music too: it says what there is to reach, and nothing is changed.
+# Column headings of the second table. It has a row of lossless music, which shows what can be reached, and no changes.
 HIGHS = {
     "band_distance": "Band distance (dB)",
     "band_bias_8k": "Bias 8 to 16 kHz (dB)",
@@ -22,15 +22,16 @@ HIGHS = {
     "stereo_error": "Stereo error",
     "stereo_error_lf": "Stereo error below cutoff",
 }
-# What is below that table, before the definitions.
+# The note below the second table.
 _HIGHS_NOTE = (
-    "The highs: levels (band distance and bias), structure (envelope line: a buzz; crest error: clicks) and width."
-    " Mean ± standard deviation over the files that can be judged."
+    "This table describes the highs: their level (band distance and bias), buzzing (envelope line), clicks (crest"
+    " error) and the width of the stereo image (stereo error). Mean ± standard deviation over the files that can be"
+    " judged."
 )
 
 
 def _codec_key(codec: str) -> tuple:
-    """`mp3@64k` before `mp3@128k`, and both before `mp3@V6` before `mp3@V0`: the smaller file first."""
+    """Returns a sort key: `mp3@64k` comes before `mp3@128k`, then `mp3@V6`, then `mp3@V0`, by the size of the file."""
     ascending = re.sub(r"@V(\d)", lambda quality: f"@V{9 - int(quality[1])}", codec)
     return tuple(float(part) if part[:1].isdigit() else part for part in re.split(r"(\d+(?:\.\d+)?)", ascending))
 
@@ -57,7 +58,7 @@ def _cell(summary: dict, change: dict | None) -> str:
     text = f"{summary['mean']:.2f} ± {summary['std']:.2f}"
     if change is None:
         return text
-    # Adding 0.0 turns the minus zero of a rounded trifle into zero.
+    # Adding 0.0 turns a minus zero, which rounding can cause, into zero.
     if "percent" in change:
         return f"{text} ({round(change['percent']) + 0.0:+.0f} %)"
     return f"{text} ({round(change['difference'], 2) + 0.0:+.2f})"
@@ -65,17 +66,17 @@ def _cell(summary: dict, change: dict | None) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationTable:
-    """What `evaluate` found.
+    """The results of `evaluate`.
 
     Attributes:
-        rows: for each codec one row with `signal` `"lossless"`, which has the envelope line alone, one with
-            `"unprocessed"` and one with `"restored"`; each metric as `{"mean", "std", "files"}` over the files;
-            `change` against the unprocessed row as `{"difference"}`, for LSD with `"percent"`.
-        files: every pair's figures: `lossless`, `lossy`, `codec`, `duration` s, `cutoff` Hz, `lossless_envelope_line`
-            dB, and the metrics of `unprocessed` and `restored`, as `measures.songs.measure` gives them; `None` where a
-            metric is not defined.
-        definitions: how the metrics are computed; printed under the table.
-        about: arguments, versions, hashes.
+        rows: three rows for each codec, whose `signal` is `"lossless"` (only with the envelope line), `"unprocessed"`
+            and `"restored"`. Each metric is a dict `{"mean", "std", "files"}` over the files. The restored row has a
+            `change` against the unprocessed row for each metric, a dict `{"difference"}`, for LSD also `"percent"`.
+        files: one dict for each pair: `lossless`, `lossy`, `codec`, `duration` in seconds, `cutoff` in Hz,
+            `lossless_envelope_line` in dB, and the metrics of `unprocessed` and `restored`, as returned by
+            `measures.songs.measure`. A metric is `None` if it cannot be judged.
+        definitions: definitions of the metrics, which are printed under the tables.
+        about: arguments, versions and hashes.
     """
 
     rows: list[dict]
@@ -85,7 +86,7 @@ class EvaluationTable:
 
     @classmethod
     def from_files(cls, files: list[dict], definitions: list[str], about: dict) -> "EvaluationTable":
-        """Means and standard deviations (of the files themselves, not of a sample) per codec."""
+        """Builds the table: means and population standard deviations for each codec."""
         rows = []
         for codec in sorted({file["codec"] for file in files}, key=_codec_key):
             group = [file for file in files if file["codec"] == codec]
@@ -103,11 +104,11 @@ class EvaluationTable:
         return cls(rows, files, definitions, about)
 
     def to_markdown(self) -> str:
-        """The tables, and the definitions under them."""
+        """Returns the tables and the definitions as Markdown."""
         return "\n".join([self.tables(), *self.definitions, ""])
 
     def tables(self) -> str:
-        """The table, and that of the highs."""
+        """Returns the table of metrics and the table of the highs as Markdown."""
         lines = self._table(COLUMNS, [row for row in self.rows if row["signal"] != "lossless"], changes=True)
         lines += ["", "Mean ± standard deviation over the files; in brackets the change against unprocessed."]
         if any(metric in row for row in self.rows for metric in HIGHS):
@@ -126,5 +127,5 @@ class EvaluationTable:
         return lines
 
     def to_json(self) -> str:
-        """Everything, as JSON."""
+        """Returns all attributes as JSON."""
         return json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -1,4 +1,4 @@
-"""The metrics that training reports for its validation windows after each epoch."""
+"""Metrics that training reports for its validation windows after each epoch."""
 
 import keras
 
@@ -9,10 +9,10 @@ __all__ = ["validation_metrics"]
 
 
 def validation_metrics(sample_rate: int) -> list[keras.metrics.Metric]:
-    """SNR, LSD, and, where there is a band above 8 kHz, band distance and band bias; for `compile`.
+    """Returns the metrics SNR and LSD, and also band distance and band bias if a band above 8 kHz can be judged.
 
     Args:
-        sample_rate: Hz of the windows.
+        sample_rate: sample rate of the windows in Hz.
     """
     bands = [BandDistance(sample_rate), BandBias(sample_rate)] if len(band_edges(sample_rate)) else []
     return [SNR(), LSD(), *bands]

@@ -1,4 +1,4 @@
-"""ViSQOL, a model of perceived quality, through the `visqol-python` package (extra `visqol`)."""
+"""Computes ViSQOL, a model of perceived quality, with the package `visqol-python`. It needs the extra `visqol`."""
 
 import functools
 import warnings
@@ -13,19 +13,19 @@ __all__ = ["VISQOL_DEFINITION", "require_visqol", "visqol"]
 VISQOL_SAMPLE_RATE = 48000
 
 VISQOL_DEFINITION = (
-    "ViSQOL: MOS-LQO of ViSQOL v3 in audio mode, channels averaged to mono as its reference implementation does,"
-    " resampled to 48 kHz."
+    "ViSQOL: the MOS-LQO of ViSQOL v3 in audio mode. The channels are averaged to mono, as its reference implementation"
+    " does, and resampled to 48 kHz."
 )
 
 
 def require_visqol() -> None:
-    """Fails early, before an hour of restoring.
+    """Checks that the package is installed, before the time-consuming work begins.
 
     Raises:
         UsageError: the package is missing.
     """
     try:
-        import visqol  # noqa: F401 - only to see whether it is there
+        import visqol  # noqa: F401 - only to see whether it is installed
     except ImportError as error:
         raise UsageError(
             f"ViSQOL needs the visqol-python package; it is not installed; {how_to_install('visqol')}"
@@ -43,7 +43,7 @@ def _api() -> Any:
 
 
 def visqol(y_true: np.ndarray, y_pred: np.ndarray, sample_rate: int) -> float | None:
-    """Perceived quality of `y_pred` against `y_true`.
+    """Predicts the perceived quality of `y_pred` compared with `y_true`.
 
     Args:
         y_true: lossless array `(time, channels)` in [-1, 1].
@@ -51,8 +51,8 @@ def visqol(y_true: np.ndarray, y_pred: np.ndarray, sample_rate: int) -> float | 
         sample_rate: Hz.
 
     Returns:
-        MOS-LQO from 1 (bad) to about 4.73 (an exact copy); `None` where the model is not defined: less than
-        about a second of audio, or silence.
+        The MOS-LQO, from 1 (bad) to about 4.73 (an exact copy). `None` if the audio is silent or shorter than about a
+        second, because the model is not defined for it.
 
     Raises:
         UsageError: the package is missing.
@@ -68,7 +68,7 @@ def visqol(y_true: np.ndarray, y_pred: np.ndarray, sample_rate: int) -> float | 
     mono = [soxr.resample(audio, sample_rate, VISQOL_SAMPLE_RATE, "VHQ") for audio in mono]
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # divisions by the level of silent patches
+            warnings.simplefilter("ignore", RuntimeWarning)  # The model divides by the level of silent patches.
             score = _api().measure_from_arrays(*mono, VISQOL_SAMPLE_RATE).moslqo
     except ValueError:  # "Reference spectrum size smaller than minimum patch size"
         return None

@@ -1,4 +1,4 @@
-"""Zimtohrli, a second model of perceived quality, beside ViSQOL (extra `zimtohrli`)."""
+"""Computes Zimtohrli, a second model of perceived quality beside ViSQOL. It needs the extra `zimtohrli`."""
 
 import numpy as np
 
@@ -8,26 +8,26 @@ from .ranges import FLOOR
 __all__ = ["ZIMTOHRLI_DEFINITION", "require_zimtohrli", "zimtohrli"]
 
 ZIMTOHRLI_SAMPLE_RATE = 48000
-# Seconds: the model warps time, at a cost that grows with the square of the duration (3 GB for a song).
+# Longest piece in seconds. The model warps time, so its memory grows with the square of the duration (3 GB for a song).
 _PIECE = 10.0
-# Less than a twentieth of a second ends the process inside the library; less than a second says nothing.
+# Shortest signal in seconds. A shorter one gives no reliable score, and the library aborts the process below 0.05 s.
 _SHORTEST = 1.0
 
 ZIMTOHRLI_DEFINITION = (
-    "Zimtohrli: mean opinion score that google/zimtohrli 0.2 derives from its distance, from 1 to 5 (an exact copy);"
-    f" channels averaged to mono, resampled to 48 kHz, mean over pieces of at most {_PIECE:g} s whose lossless side"
-    f" does not lie under {FLOOR:g} dB of full scale."
+    "Zimtohrli: the mean opinion score that google/zimtohrli 0.2 derives from its distance, from 1 to 5 (an exact"
+    f" copy). The channels are averaged to mono and resampled to 48 kHz. The score is the mean over pieces of at most"
+    f" {_PIECE:g} s whose lossless side is above {FLOOR:g} dB of full scale."
 )
 
 
 def require_zimtohrli() -> None:
-    """Fails early, before an hour of restoring.
+    """Checks that the package is installed, before the time-consuming work begins.
 
     Raises:
         UsageError: the package is missing.
     """
     try:
-        import zimtohrli  # noqa: F401 - only to see whether it is there
+        import zimtohrli  # noqa: F401 - only to see whether it is installed
     except ImportError as error:
         raise UsageError(
             f"Zimtohrli needs the zimtohrli package; it is not installed; {how_to_install('zimtohrli')}"
@@ -35,7 +35,7 @@ def require_zimtohrli() -> None:
 
 
 def zimtohrli(y_true: np.ndarray, y_pred: np.ndarray, sample_rate: int) -> float | None:
-    """Perceived quality of `y_pred` against `y_true`.
+    """Predicts the perceived quality of `y_pred` compared with `y_true`.
 
     Args:
         y_true: lossless array `(time, channels)` in [-1, 1].
@@ -43,7 +43,8 @@ def zimtohrli(y_true: np.ndarray, y_pred: np.ndarray, sample_rate: int) -> float
         sample_rate: Hz.
 
     Returns:
-        Mean opinion score from 1 (bad) to 5 (an exact copy); `None` for less than a second of audio, or silence.
+        The mean opinion score, from 1 (bad) to 5 (an exact copy). `None` if the audio is silent or shorter than a
+        second.
 
     Raises:
         UsageError: the package is missing.

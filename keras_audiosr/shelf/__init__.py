@@ -1,1 +1,1 @@
-"""A shelf of ripped discs: which tracks there are, how they are cut and named, and the manifests that list them."""
+"""Handles a shelf of ripped discs: finds, cuts and names its tracks, makes their lossy twins, and keeps manifests."""

@@ -1,4 +1,4 @@
-"""CUE sheets: where the tracks of one long file begin, and what they are called."""
+"""Reads CUE sheets, which list where the tracks of one long file begin and how they are called."""
 
 import codecs
 import contextlib
@@ -27,7 +27,7 @@ class CueTrack:
     Attributes:
         number: track number in the sheet, from 1.
         file: the name in the sheet's `FILE` line.
-        start: sector (1/75 s) of `INDEX 01` in that file.
+        start: sector (1/75 s) of `INDEX 01` in the file.
         stop: sector at which the next track of the file starts; `None` at the file's end.
         tags: Vorbis comment names and values of the disc, overridden by those of the track.
     """
@@ -41,7 +41,7 @@ class CueTrack:
 
 @dataclasses.dataclass(frozen=True)
 class CueSheet:
-    """A disc.
+    """The tracks of a disc.
 
     Attributes:
         tracks: audio tracks in playing order.
@@ -55,7 +55,7 @@ class CueSheet:
 
 
 def _decode(content: bytes, encoding: str | None, where: StrPath) -> tuple[str, str]:
-    """The text of a sheet, and the encoding that was detected or given; empty for Unicode."""
+    """Returns the text of a sheet, and the encoding that was detected or given; empty for Unicode."""
     for mark, name in (
         (codecs.BOM_UTF8, "utf-8-sig"),
         (codecs.BOM_UTF16_LE, "utf-16"),
@@ -70,7 +70,7 @@ def _decode(content: bytes, encoding: str | None, where: StrPath) -> tuple[str, 
             return content.decode(encoding), encoding
         except (LookupError, UnicodeDecodeError) as error:
             raise AudioFileError(
-                f"a CUE sheet is text in the encoding that was named; {where}: {error}; name another, such as cp932"
+                f"a CUE sheet must be text in the encoding that was named; {where}: {error}; try another, such as cp932"
             ) from error
     guessed = _guess(content)
     return content.decode(guessed, "replace"), guessed
@@ -85,7 +85,7 @@ def _guess(content: bytes) -> str:
     mixed = sum(any(byte < 0x80 for byte in word) for word in words)
     upper = all(byte >= 0xC0 or byte in (0xA8, 0xB8) for byte in high)
     if len(high) < sum(map(len, words)) / 2 or (upper and mixed > len(words) / 2):
-        # Accented letters among Latin ones: Western, unless they would be symbols within words.
+        # Accented letters among Latin ones are Western, unless they would be symbols within words.
         central = any(byte in _CENTRAL for byte in high)
         return "cp1250" if central else "cp1252"
     if upper:
@@ -97,7 +97,7 @@ def _guess(content: bytes) -> str:
 
 
 def _value(rest: str) -> str:
-    """The value after a command, up to the line's last quotation mark, because titles may contain some."""
+    """Returns the value after a command, up to the last quotation mark of the line, because titles may contain some."""
     rest = rest.strip()
     if not rest.startswith('"'):
         return rest
@@ -107,7 +107,7 @@ def _value(rest: str) -> str:
 def _sectors(value: str, where: str) -> int:
     found = re.fullmatch(r"(\d+):([0-5]?\d):(\d\d?)", value)
     if found is None or int(found[3]) >= SECTORS_PER_SECOND:
-        raise AudioFileError(f"a CUE time is mm:ss:ff with ff below 75; {where} has {value!r}; fix the sheet")
+        raise AudioFileError(f"a CUE time must be mm:ss:ff with ff below 75; {where} has {value!r}; fix the sheet")
     minutes, seconds, sectors = (int(part) for part in found.groups())
     return (minutes * 60 + seconds) * SECTORS_PER_SECOND + sectors
 
@@ -123,11 +123,13 @@ def read_cue(path: StrPath, encoding: str | None = None) -> CueSheet:
         encoding: Python's name of the code page; detected when `None`.
 
     Raises:
-        AudioFileError: not a CUE sheet, an invalid time, or tracks that are out of order.
+        AudioFileError: the file is not a CUE sheet, a time is invalid, or tracks are out of order.
     """
     path = Path(path)
     if path.stat().st_size > _MAX_BYTES:
-        raise AudioFileError(f"a CUE sheet is a small text; {path} has over {_MAX_BYTES} bytes; name the sheet itself")
+        raise AudioFileError(
+            f"a CUE sheet must be a small text; {path} has over {_MAX_BYTES} bytes; choose the sheet itself"
+        )
     text, used = _decode(path.read_bytes(), encoding, path)
     return dataclasses.replace(parse_cue(text, path), encoding=used)
 
@@ -150,13 +152,13 @@ def parse_cue(text: str, path: Path) -> CueSheet:
         elif command == "TRACK":
             if not words[1].isdecimal() or len(words) < 3:
                 raise AudioFileError(
-                    f"a CUE track line is 'TRACK nn AUDIO'; {where} has {line.strip()!r}; fix the sheet"
+                    f"a CUE track line must be 'TRACK nn AUDIO'; {where} has {line.strip()!r}; fix the sheet"
                 )
             current = {"number": int(words[1]), "tags": {}, "audio": words[2].upper() == "AUDIO"}
             tracks.append(current)
         elif command == "INDEX" and current is not None and words[1].isdecimal():
             if int(words[1]) <= 1 and len(words) > 2:
-                # INDEX 01 overrides INDEX 00, and so does the file that it is in.
+                # INDEX 01 and its file override those of INDEX 00.
                 current["start"] = _sectors(words[2], where)
                 current["file"], current["index"] = file, int(words[1])
         elif command == "REM" and len(words) > 2:
@@ -180,7 +182,7 @@ def _cut(path: Path, disc: dict[str, str], tracks: list[dict]) -> tuple[CueTrack
             continue
         if track.get("index") != 1 or not track["file"]:
             raise AudioFileError(
-                f"a CUE track needs a FILE and an INDEX 01; {path} has neither for track {track['number']};"
+                f"a CUE track needs a FILE and an INDEX 01; {path} does not have both for track {track['number']};"
                 " fix the sheet"
             )
         stop = None
@@ -188,8 +190,8 @@ def _cut(path: Path, disc: dict[str, str], tracks: list[dict]) -> tuple[CueTrack
             stop = following["start"]
             if stop <= track["start"]:
                 raise AudioFileError(
-                    f"CUE tracks follow each other; in {path} track {following['number']} begins before"
-                    f" track {track['number']} ends; fix the sheet"
+                    f"CUE tracks must follow each other; in {path} track {following['number']} does not begin after"
+                    f" track {track['number']}; fix the sheet"
                 )
         tags = dict(disc)
         tags["ARTIST"] = track["tags"].get("ARTIST", disc.get("ALBUMARTIST", ""))
@@ -201,8 +203,8 @@ def _cut(path: Path, disc: dict[str, str], tracks: list[dict]) -> tuple[CueTrack
 def find_audio(sheet: Path, name: str) -> Path | None:
     """Finds the audio file that a sheet names, in the sheet's folder only.
 
-    The file may have been renamed since. Case is therefore ignored, and a FLAC in place of a WAV, or the sheet's own
-    name with a lossless suffix, is accepted too.
+    The file may have been renamed since the sheet was written. Case is therefore ignored, and a FLAC in place of a WAV,
+    or the sheet's own name with a lossless suffix, is accepted too. Returns `None` if there is no such file.
     """
     # A sheet is untrusted input: neither an absolute path nor '..' may lead out of its folder.
     base = name.replace("\\", "/").rsplit("/", 1)[-1]
@@ -216,5 +218,5 @@ def find_audio(sheet: Path, name: str) -> Path | None:
 
 
 def samples(sectors: int, sample_rate: int) -> int:
-    """The sample at which a sector begins: exact at multiples of 75 Hz, rounded down elsewhere."""
+    """Returns the sample at which a sector begins. It is exact at multiples of 75 Hz and otherwise rounded down."""
     return sectors * sample_rate // SECTORS_PER_SECOND

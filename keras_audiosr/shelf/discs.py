@@ -15,9 +15,9 @@ from ..processes.file_systems import RESERVED
 from .cue import SECTORS_PER_SECOND, CueSheet, CueTrack, find_audio, read_cue, samples
 from .embedded_cue import read_embedded_cue
 
-# "03 Title", "3. Title", "1-03 Title"; "2001" is a name, not a number.
+# Finds the number in "03 Title", "3. Title" and "1-03 Title". "2001" is a name, not a number.
 _LEADING_NUMBER = re.compile(r"\s*(?:\d{1,2}[-.])?(\d{1,3})(?!\d)")
-# Folders that number an album's discs, as "CD 2": the album is the folder above.
+# Matches folders that number the discs of an album, such as "CD 2". The album is then the folder above.
 _DISC_FOLDER = re.compile(r"(?i)(cd|dis[ck])[ _-]?\d{1,2}")
 # Largest length in bytes of a file or folder name. Below 255 it leaves room for " (2).flac" and a temporary name.
 _NAME_BYTES = 120
@@ -58,25 +58,29 @@ class Cut:
 
     @property
     def name(self) -> str:
-        """How reports name the track."""
+        """Name of the track in reports."""
         return str(self.source) if self.cue is None else f"{self.source} track {self.cue.number}"
 
     @property
     def key(self) -> str:
-        """Identifies the track in later runs."""
+        """Key that identifies the track in later runs."""
         place = self.source.resolve()
         return str(place) if self.cue is None else f"{place}#{self.cue.number}"
 
     def stamp(self) -> list[int]:
-        """Sizes and times of the files that the track is made from, which show whether it has changed."""
+        """Returns the sizes and times of the track's source files, which show whether they have changed."""
         stats = [path.stat() for path in (self.source, self.sheet) if path is not None]
         return [value for stat in stats for value in (stat.st_size, stat.st_mtime_ns)]
 
     def span(self, sample_rate: int, length: int) -> tuple[int, int]:
-        """The track's first sample in `source`, and the one after its last.
+        """Returns the track's first sample in `source`, and the sample after its last.
+
+        Args:
+            sample_rate: Hz.
+            length: samples per channel in `source`.
 
         Raises:
-            AudioFileError: the sheet cuts outside the file, which has `length` samples a channel.
+            AudioFileError: the sheet cuts outside the file.
         """
         if self.cue is None:
             return 0, length
@@ -84,7 +88,7 @@ class Cut:
         stop = length if self.cue.stop is None else samples(self.cue.stop, sample_rate)
         if not start < stop <= length:
             raise AudioFileError(
-                f"a CUE track lies inside its file; {self.sheet} cuts track {self.cue.number} at samples"
+                f"a CUE track must lie inside its file; {self.sheet} cuts track {self.cue.number} at samples"
                 f" {start} to {stop} of {length}; find the right file or fix the sheet"
             )
         return start, stop
@@ -92,9 +96,14 @@ class Cut:
 
 @dataclasses.dataclass
 class Shelf:
-    """What was found: tracks to make, and by name what was left out, what failed, and notes.
+    """The result of searching a shelf.
 
-    `encoding` is the encoding of the CUE sheets; it is detected when `None`.
+    Attributes:
+        cuts: the tracks that can be made.
+        left_out: reasons for leaving something out, by its name.
+        failed: errors, by the name of the file or folder.
+        notes: notes, by the name of the file.
+        encoding: encoding of the CUE sheets; detected when `None`.
     """
 
     cuts: list[Cut] = dataclasses.field(default_factory=list)
@@ -108,12 +117,12 @@ def _add_sheet(shelf: Shelf, path: Path, used: set[Path], album: str) -> None:
     """Adds a sheet's tracks; `used` collects the audio files that sheets refer to."""
     sheet: CueSheet = read_cue(path, shelf.encoding)
     if sheet.encoding:
-        shelf.notes[str(path)] = f"its text was read as {sheet.encoding}; --cue-encoding names another"
+        shelf.notes[str(path)] = f"its text was read as {sheet.encoding}; --cue-encoding selects another encoding"
     files: dict[str, Path] = {}
     for track in sheet.tracks:
         found = find_audio(path, track.file)
         if found is None:
-            raise FileNotFoundError(f"its file {track.file!r} is not there")
+            raise FileNotFoundError(f"its file {track.file!r} does not exist")
         files[track.file] = found
     if used & set(files.values()):
         shelf.left_out[str(path)] = "another sheet has cut the same file"
@@ -145,7 +154,7 @@ def _add_folder(shelf: Shelf, folder: Path, names: list[str], album: str) -> Non
         except FileNotFoundError as error:
             # Many collections keep the sheet of a disc that was already split into tracks.
             if audio:
-                shelf.left_out[str(path)] = f"{error}; the files beside it are taken as they are"
+                shelf.left_out[str(path)] = f"{error}; the files beside it are used as tracks"
             else:
                 shelf.failed[str(path)] = f"a CUE sheet needs the file it cuts; {error}; put it beside the sheet"
         except (AudioFileError, OSError) as error:
@@ -163,7 +172,7 @@ def _add_file(shelf: Shelf, path: Path, order: int, album: str) -> None:
         try:
             sheet = read_embedded_cue(path)
         except AudioFileError as error:
-            shelf.notes[str(path)] = f"{error}; it is taken as one track"
+            shelf.notes[str(path)] = f"{error}; the file is used as one track"
     if sheet is None:
         shelf.cuts.append(Cut(path, order, album))
         return
@@ -181,7 +190,7 @@ def find_cuts(source: StrPath, out: StrPath, encoding: str | None = None) -> She
         encoding: Python's name of the encoding of the CUE sheets; detected when `None`.
 
     Raises:
-        UsageError: `source` is missing or of another kind, or lies inside `out`.
+        UsageError: `source` does not exist, is of another kind, or lies inside `out`.
     """
     source, out = Path(source), Path(out)
     if not source.exists():
@@ -215,18 +224,20 @@ def find_cuts(source: StrPath, out: StrPath, encoding: str | None = None) -> She
     elif suffix in LOSSLESS_SUFFIXES:
         _add_file(shelf, source, 1, source.resolve().parent.name)
     else:
-        raise UsageError(f"SOURCE is a folder, a CUE sheet, or a WAV, AIFF or FLAC file; {source} is none; name one")
+        raise UsageError(
+            f"SOURCE must be a folder, a CUE sheet, or a WAV, AIFF or FLAC file; received {source}; choose one of these"
+        )
     return shelf
 
 
 def clean(text: str) -> str:
-    """Text that any file can hold: composed Unicode without control characters, lone surrogates replaced."""
+    """Returns text that any file can hold: composed Unicode without control characters and lone surrogates."""
     text = unicodedata.normalize("NFC", text.encode("utf-8", "replace").decode("utf-8"))
     return "".join(" " if unicodedata.category(mark) in ("Cc", "Zl", "Zp") else mark for mark in text).strip()
 
 
 def safe_name(text: str, fallback: str) -> str:
-    """A file or folder name that every file system allows, and that is neither hidden nor a path."""
+    """Returns a file or folder name that every file system allows, and that is neither hidden nor a path."""
     name = RESERVED.sub("_", clean(text).replace("/", "_")).strip(". ")
     name = name.encode()[:_NAME_BYTES].decode("utf-8", "ignore").rstrip(". ")
     if name.startswith("-") or _RESERVED.match(name):
@@ -238,9 +249,9 @@ def describe(cut: Cut) -> tuple[str, int, str, Metadata]:
     """Reads the names and metadata of a track.
 
     Returns:
-        Album (tag, else the sheet's title, else the folder), track number (tag, else the number the file name
-        begins with, else the order), title (tag, else the file name), and the metadata of its FLAC. Measurements are
-        kept for a whole file, because its samples do not change.
+        The album (from the tag, else the sheet's title, else the folder), the track number (from the tag, else from the
+        beginning of the file name, else the order), the title (from the tag, else the file name), and the metadata for
+        the FLAC. Measurements are kept for a whole file, because its samples do not change.
     """
     metadata = read_metadata(cut.source)
     tags = metadata.tags
@@ -267,8 +278,8 @@ def describe(cut: Cut) -> tuple[str, int, str, Metadata]:
 
 
 def place(album: str, number: int, title: str, taken: set[str]) -> str:
-    """An unused path `album/NN title.flac`, compared without case; adds it to `taken`."""
-    # A title that is a file name, as "03 Song", is numbered already; "99 Luftballons" as track 3 is not.
+    """Returns an unused path `album/NN title.flac`, compared without case, and adds it to `taken`."""
+    # A title from a file name, such as "03 Song", has a number already. "99 Luftballons" as track 3 does not.
     digits = f"{number:02d}"
     numbered = title if re.match(rf"{digits}(?!\d)", title) else f"{digits} {title}"
     stem = f"{safe_name(album, 'Unknown album')}/{safe_name(numbered, digits)}"

@@ -1,4 +1,4 @@
-"""A CUE sheet inside a FLAC file: the text in a CUESHEET comment, or a CUESHEET block."""
+"""Reads the CUE sheet inside a FLAC file, which is the text of a CUESHEET comment or a CUESHEET block."""
 
 import contextlib
 from pathlib import Path
@@ -13,10 +13,10 @@ _LEAD_OUT = (170, 255)  # track numbers of the lead-out (RFC 9639, section 8.7)
 
 
 def read_embedded_cue(path: Path) -> CueSheet | None:
-    """The sheet inside a FLAC that cuts it into several tracks; `None` where there is none.
+    """Returns the sheet inside a FLAC that cuts it into several tracks, or `None`.
 
     Raises:
-        AudioFileError: the sheet cannot be used: damaged, for other files, or not at whole CD sectors.
+        AudioFileError: the sheet is damaged, belongs to other files, or does not cut at whole CD sectors.
     """
     file = None
     with contextlib.suppress(Exception):
@@ -29,7 +29,7 @@ def read_embedded_cue(path: Path) -> CueSheet | None:
         return None
     last = sheet.tracks[-1].start / SECTORS_PER_SECOND
     if len({track.file for track in sheet.tracks}) > 1 or (file.info.length and last >= file.info.length):
-        raise AudioFileError(f"a CUE sheet inside a file cuts that file; the one in {path} is of other files")
+        raise AudioFileError(f"a CUE sheet inside a file must cut that file; the one in {path} belongs to other files")
     return sheet
 
 
@@ -46,7 +46,7 @@ def _from_block(file: FLAC, path: Path) -> CueSheet | None:
         sectors, rest = divmod((track.start_offset + offset) * SECTORS_PER_SECOND, rate)
         if rest:
             raise AudioFileError(
-                f"a CUE sheet cuts at CD sectors; the one in {path} cuts track {track.track_number} elsewhere"
+                f"a CUE sheet must cut at CD sectors; the one in {path} cuts track {track.track_number} elsewhere"
             )
         starts.append((track.track_number, sectors, (track.isrc or b"").decode("ascii", "replace")))
     data = tuple(track.track_number for track in block.tracks if track.type and track.track_number not in _LEAD_OUT)

@@ -1,4 +1,4 @@
-"""One track -> its lossy twins, aligned: the work of `encode`, the same wherever it is done."""
+"""Makes the aligned lossy twins of one track for `encode`, with the same result on every machine."""
 
 import dataclasses
 from pathlib import Path
@@ -16,7 +16,7 @@ from .manifests import Pair, Track
 
 @dataclasses.dataclass(frozen=True)
 class Twin:
-    """One twin to make (`spec`) or to take in (`brought`), at `lossy` inside the output folder."""
+    """One twin to make with `spec`, or to copy from `brought`, at the path `lossy` inside the output folder."""
 
     lossy: str
     spec: CodecSpec | None = None
@@ -25,7 +25,15 @@ class Twin:
 
 @dataclasses.dataclass(frozen=True)
 class TrackTwins:
-    """The missing twins of one track."""
+    """One track and its missing twins.
+
+    Attributes:
+        track: the track's line in the manifest.
+        source: path of its FLAC file.
+        lossless: path of the FLAC file in the output folder, relative to `out`.
+        tasks: the twins.
+        out: the output folder.
+    """
 
     track: Track
     source: Path
@@ -35,15 +43,26 @@ class TrackTwins:
 
 
 def make_twin(task: Twin, track: Track, lossless_name: str, lossless: np.ndarray, out: Path) -> Pair:
-    """Makes or takes in one twin, aligns it, and returns its `Pair`."""
+    """Makes or copies one twin, aligns it, and returns its `Pair`.
+
+    Args:
+        task: the twin.
+        track: the track's line in the manifest.
+        lossless_name: path of the FLAC file, relative to `out`.
+        lossless: the track's samples, array `(time, channels)`.
+        out: the output folder.
+
+    Raises:
+        AudioSRError: the twin cannot be made, read or aligned.
+    """
     path = out / task.lossy
     if task.spec is not None:
         encode_file(out / lossless_name, path, task.spec)
-        # Our own containers declare their delay, which is used where nothing can be measured.
+        # The containers that this package makes declare their delay, which is used if nothing can be measured.
         codec, expected = str(task.spec), 0
     elif task.brought is not None:
         info = headers.probe(task.brought)
-        # Of those that are known, name and bitrate say all there is.
+        # For the known codecs, the name and the bitrate describe the file completely.
         codec = f"{info.codec}@{info.bitrate}k" if info.codec in KNOWN_CODECS and info.bitrate else "unknown"
         expected = None
         bring_in(task.brought, path)
@@ -51,7 +70,7 @@ def make_twin(task: Twin, track: Track, lossless_name: str, lossless: np.ndarray
         lossy, _ = audio_files.read(path, track.sample_rate)
         delay = measure_delay(lossless, lossy, track.sample_rate, expected=expected).delay
     except AudioSRError:
-        # A twin without a line in the manifest is removed, unless the user put it there.
+        # A twin that gets no line in the manifest is removed, unless it is the user's own file.
         if task.brought is None or path.resolve() != task.brought.resolve():
             path.unlink(missing_ok=True)
         raise
@@ -62,7 +81,7 @@ def make_twin(task: Twin, track: Track, lossless_name: str, lossless: np.ndarray
             if task.spec.codec in KNOWN_CODECS
             else f"keras_audiosr {task.spec.codec}"
         )
-        # A FLAC or M4A tag names no encoder, an MP3's only Lavc.
+        # Tags of FLAC and M4A do not name the encoder, and those of MP3 name only Lavc.
         encoder = made_by if encoder == "unknown" else encoder if made_by in encoder else f"{encoder} {made_by}"
     return Pair(
         lossless=lossless_name,
@@ -83,7 +102,7 @@ def make_twin(task: Twin, track: Track, lossless_name: str, lossless: np.ndarray
 
 
 def make_twins(item: TrackTwins) -> list[tuple[Twin, Pair | Exception]]:
-    """Makes the missing twins of one track. The result does not depend on the machine."""
+    """Makes the missing twins of one track, and returns the `Pair` or the error of each."""
     try:
         bring_in(item.source, item.out / item.lossless)
         lossless = read_track(item.out / item.lossless, item.track)

@@ -1,4 +1,4 @@
-"""Where the files of a manifest lie: inside its folder, linked there, or matched to a track by name."""
+"""Locates the files of a manifest: keeps or links them in its folder, and matches twins to tracks by name."""
 
 import contextlib
 import os
@@ -18,27 +18,27 @@ from ..processes.file_systems import copy
 from ..processes.partial_files import atomic_output
 from .manifests import Track
 
-# Files in a folder of twins that are looked at: also films, whose sound can be a twin.
+# Suffixes of the files that are considered in a folder of twins. They include films, whose sound can be a twin.
 TWIN_SUFFIXES = MUSIC_SUFFIXES | {".mkv"}
 
 
 def path_inside(path: Path, out: Path, folder: str, name: str) -> str:
-    """`path` relative to `out` where it lies inside, else the place `folder/name` to bring it to.
+    """Returns `path` relative to `out` if it lies inside, else `folder/name`, which is where it should be put.
 
-    The file itself may be a link to anywhere: its name is what counts.
+    Only the location of the name counts; the file itself may be a link to another place.
     """
     path, out = path.parent.resolve() / path.name, out.resolve()
     return path.relative_to(out).as_posix() if path.is_relative_to(out) else f"{folder}/{name}"
 
 
 def bring_in(source: Path, target: Path) -> None:
-    """Puts `source` under the name `target`: a hard link, or a copy on another file system.
+    """Puts `source` at the path `target`, as a hard link if possible, otherwise as a copy.
 
     Raises:
         AudioFileError: `source` is missing, or `target` cannot be written.
     """
     if not source.is_file():
-        raise AudioFileError(f"the files of a manifest are there; {source} is missing; make the manifest again")
+        raise AudioFileError(f"the files of a manifest must exist; {source} is missing; make the manifest again")
     with contextlib.suppress(OSError):
         if target.samefile(source):
             return
@@ -50,7 +50,7 @@ def bring_in(source: Path, target: Path) -> None:
             os.replace(link, target)
         except OSError:
             with atomic_output(target) as partial:
-                # With its time, by which a later run sees whether the source has changed.
+                # The copy keeps the time, because a later run uses it to see whether the source has changed.
                 copy(source, partial)
     except OSError as error:
         raise AudioFileError(
@@ -62,24 +62,24 @@ def bring_in(source: Path, target: Path) -> None:
 
 
 def read_track(path: Path, track: Track) -> np.ndarray:
-    """Samples of a lossless track, checked against its manifest line: array `(time, channels)`, float32.
+    """Reads a lossless track, `(time, channels)` float32, and checks it against its line in the manifest.
 
     Raises:
-        AudioFileError: it cannot be read, or is not what the manifest says.
+        AudioFileError: the file cannot be read, or differs from the manifest.
     """
     audio, sample_rate = audio_files.read(path)
     found = (len(audio), sample_rate, audio.shape[1])
     digest = streaminfo_md5(path) or track.md5
     if found != (track.length, track.sample_rate, track.channels) or digest != track.md5:
         raise AudioFileError(
-            f"a track is as its manifest says; {path} has {found[0]} samples at {found[1]} Hz, {found[2]} channels, MD5"
-            f" {digest}; run rip again"
+            f"a track must be as its manifest says; {path} has {found[0]} samples at {found[1]} Hz, {found[2]} channels"
+            f" and MD5 {digest}; run rip again"
         )
     return audio
 
 
 def _key(path: str) -> tuple[str, ...]:
-    """A path's parts without the suffix, as names are compared: composed accents, any case."""
+    """Returns a path's parts without the suffix, in the form in which names are compared: composed, without case."""
     return tuple(unicodedata.normalize("NFC", part).casefold() for part in Path(path).with_suffix("").parts)
 
 
@@ -87,7 +87,7 @@ def match_twins(folder: Path, tracks: Sequence[Track]) -> tuple[list[tuple[Path,
     """Finds the track of each file in a folder by its name, then by the folders above it.
 
     Returns:
-        `(file, track)` of each match, and `(path, reason)` of each file that has no track, or several.
+        `(file, track)` for each match, and `(path, reason)` for each file that matches no track, or several.
     """
     by_stem = defaultdict(list)
     for track in tracks:
@@ -105,6 +105,6 @@ def match_twins(folder: Path, tracks: Sequence[Track]) -> tuple[list[tuple[Path,
             matches.append((path, candidates[0]))
             continue
         what = f"{len(candidates)} tracks have" if candidates else "no track has"
-        fix = "put it in a folder named as its album's" if candidates else "name it as its track"
-        unmatched.append((str(path), f"a twin is named as one track; {what} the name {path.stem!r}; {fix}"))
+        fix = "put it in a folder named like its album's" if candidates else "give it the name of its track"
+        unmatched.append((str(path), f"a twin must have the name of one track; {what} the name {path.stem!r}; {fix}"))
     return matches, unmatched

@@ -1,8 +1,8 @@
-"""Manifests: JSON Lines that list ripped tracks, and the lossy files that are paired with them.
+"""Reads and writes manifests: JSON Lines files that list ripped tracks, or pairs of tracks and lossy files.
 
-A track manifest (written by `rip`) has one `Track` a line, a pair manifest (written by `encode`) one `Pair`. Paths in
-both are relative to the manifest's folder and cannot leave it, by `..` or by a symbolic link. The folder can therefore
-be moved as a whole, and a manifest from elsewhere cannot read other files.
+Each line of a track manifest (written by `rip`) is a `Track`, and each line of a pair manifest (written by `encode`) is
+a `Pair`. Paths in both are relative to the manifest's folder and cannot leave it, by `..` or by a symbolic link. The
+folder can therefore be moved as a whole, and a manifest from an untrusted source cannot read other files.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ class Track:
         track: number within the album, from 1.
         title: title, or the source's file name.
         duration: seconds.
-        length: samples a channel.
+        length: samples per channel.
         sample_rate: Hz.
         channels: number of audio channels.
         md5: MD5 of the PCM samples, as FLAC's STREAMINFO defines it.
@@ -60,10 +60,11 @@ class Pair:
     Attributes:
         lossless, album, track, title, duration, length, sample_rate, channels, md5: as in `Track`.
         lossy: path of the compressed file, relative to the manifest.
-        codec: what made it, such as `"mp3@64k"`; `"unknown"` for a file that the user supplied.
+        codec: codec and bitrate, such as `"mp3@64k"`; `"unknown"` if they are not known for a file that the user
+            supplied.
         encoder: the encoder's name in the file's tags.
         delay: samples by which the decoded lossy file lags behind its source; readers drop them.
-        decoder: `"any"` where every decoder yields the same samples, else the one to use (`"ffmpeg"`).
+        decoder: `"any"` if every decoder gives the same samples, else `"ffmpeg"`, the decoder to use.
     """
 
     lossless: str
@@ -83,7 +84,7 @@ class Pair:
 
 
 class _Folder:
-    """A manifest's folder, and whether paths stay in it."""
+    """A manifest's folder, which checks that paths stay inside it."""
 
     def __init__(self, folder: Path):
         self._root = Path(os.path.realpath(folder))
@@ -94,7 +95,7 @@ class _Folder:
         """Raises `ManifestError` for a path that leaves the folder."""
         if Path(value).is_absolute() or ".." in Path(value).parts or "\0" in value:
             raise ManifestError(
-                f"paths in a manifest stay inside its folder; {where} has {repr(value)[:_SHOWN]}; make it relative"
+                f"paths in a manifest must stay inside its folder; {where} has {repr(value)[:_SHOWN]}; make it relative"
             )
         path = self._root / value
         if path.parent not in self._followed:
@@ -104,8 +105,8 @@ class _Folder:
             place = Path(os.path.realpath(path)) if path.is_symlink() else place
         if not place.is_relative_to(self._root):
             raise ManifestError(
-                f"paths in a manifest stay inside its folder; {where} has {repr(value)[:_SHOWN]}, where a link"
-                f" leads to {place}; copy what it leads to"
+                f"paths in a manifest must stay inside its folder; {where} has {repr(value)[:_SHOWN]}, where a link"
+                f" leads to {place}; replace the link by a copy"
             )
 
 
@@ -117,8 +118,8 @@ def read_manifest(path: StrPath, kind: type) -> list:
         kind: `Track` or `Pair`.
 
     Raises:
-        ManifestError: missing, empty, not JSON Lines, fields missing or of the wrong type, or a
-            path that leaves the folder. Names the line.
+        ManifestError: the file is missing, empty or not JSON Lines, a field is missing or of the wrong type, or a path
+            leaves the folder. The message names the line.
     """
     path = Path(path)
     if not path.is_file():
@@ -130,10 +131,10 @@ def read_manifest(path: StrPath, kind: type) -> list:
     folder = _Folder(path.parent)
     fields = dataclasses.fields(kind)
     try:
-        # Not splitlines(): a title may hold U+2028, which does not end a line in JSON Lines.
+        # splitlines() is not used, because it splits at U+2028, which may be in a title and ends no line in JSON Lines.
         lines = path.read_text("utf-8").split("\n")
     except UnicodeDecodeError as error:
-        raise ManifestError(f"a manifest is UTF-8 JSON Lines; {path}: {cause(error)}; make it again") from error
+        raise ManifestError(f"a manifest must be UTF-8 JSON Lines; {path}: {cause(error)}; make it again") from error
     for number, line in enumerate(lines, start=1):
         where = f"{path}:{number}"
         if not line.strip():
@@ -144,8 +145,8 @@ def read_manifest(path: StrPath, kind: type) -> list:
         except (ValueError, TypeError, KeyError, RecursionError) as error:
             names = ", ".join(field.name for field in fields)
             raise ManifestError(
-                f"each manifest line is a JSON object with {names}; {where}: {type(error).__name__} {cause(error)};"
-                " make it again"
+                f"each manifest line must be a JSON object with {names}; {where}: {type(error).__name__}"
+                f" {cause(error)}; make it again"
             ) from error
         for field in fields:
             value = values[field.name]
@@ -184,13 +185,13 @@ def _line(entry: dict) -> str:
 
 
 def _position(album: str, seed: int) -> float:
-    """The position in [0, 1) that a hash of its name gives an album."""
+    """Returns the position of an album in [0, 1), which is a hash of its name."""
     digest = hashlib.sha256(f"{seed}:{album}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def split_of(album: str, seed: int = 0, fractions: tuple[float, float] = (0.1, 0.0)) -> str:
-    """The split of an album, from a hash of its name, so that new albums do not move others.
+    """Returns the split of an album, from a hash of its name, so that new albums do not move others.
 
     Args:
         album: album name.
@@ -208,10 +209,10 @@ def split_of(album: str, seed: int = 0, fractions: tuple[float, float] = (0.1, 0
 
 
 def split_albums(albums: Iterable[str], seed: int = 0, fractions: tuple[float, float] = (0.1, 0.0)) -> dict[str, str]:
-    """The split of each album; no requested split stays empty while albums remain to train on.
+    """Returns the split of each album. No requested split is empty as long as an album remains for training.
 
-    Albums are assigned as by `split_of`. If the hash gives a split no album, as can happen with few albums, the nearest
-    one is moved to it.
+    Albums are assigned as by `split_of`. If a requested split gets no album, as can happen with few albums, the
+    training album with the lowest hash is moved to it.
 
     Args:
         albums: album names.

@@ -1,4 +1,4 @@
-"""Makes the tracks of one audio file: the work of `rip`, the same in a thread and on a pipeline."""
+"""Makes the tracks of one audio file for `rip`, with the same result in a thread and on a pipeline."""
 
 import contextlib
 import dataclasses
@@ -43,9 +43,17 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """The result for one track: made (`track`), probably lossy (`wall` alone), `failed`, or its path is `occupied`.
+    """The result for one track.
 
-    `left_out` lists the tags and pictures that a FLAC cannot hold.
+    Attributes:
+        cut: the track as it was found on the shelf.
+        stamp: sizes and times of its source files.
+        track: the manifest's entry, if the track was made.
+        wall: Hz, where the spectrum ends at a wall, or `None`. With neither `track` nor `failed`, the source is left
+            out as probably lossy.
+        failed: the error, if the track could not be made.
+        occupied: whether other audio has the track's path, so that the track was not made.
+        left_out: tags and pictures that a FLAC cannot hold.
     """
 
     cut: Cut
@@ -78,10 +86,10 @@ def rip_file(source: Source, stopped: Callable[[], bool] = lambda: False) -> Ite
 
     Args:
         source: the tracks.
-        stopped: called for every block; returns whether the run was interrupted.
+        stopped: function that is called for every block and returns whether the run was interrupted.
 
     Yields:
-        An `Outcome` a track, in order, until stopped.
+        One `Outcome` per track, in order, until the run is interrupted.
     """
     cuts = source.cuts
     try:

@@ -1,4 +1,4 @@
-"""The contents of a folder of ripped tracks, and its record of their sources.
+"""Keeps the manifest of a folder of ripped tracks, and a record of their sources.
 
 The manifest, `tracks.jsonl`, is for all commands. `.rip.json` beside it is for the next run of `rip`: it holds sizes
 and times of each source and of the FLAC made from it, so that unchanged files are not decoded again. If it is missing,
@@ -31,7 +31,7 @@ class RippedTracks:
         out: the folder.
 
     Attributes:
-        tracks: `Track` by its path relative to `out`.
+        tracks: each `Track` by its path relative to `out`.
 
     Raises:
         ManifestError: the manifest is damaged.
@@ -56,26 +56,26 @@ class RippedTracks:
         return self._memory.get(key, {})
 
     def path_of(self, key: str) -> str | None:
-        """The path of the track that was made from a source before, or `None`."""
+        """Returns the path of the track that was made from a source before, or `None`."""
         return (self._recall(key).get("track") or {}).get("lossless")
 
     def owned(self) -> set[str]:
-        """The paths that belong to a track: all in the manifest, and all whose source still exists."""
+        """Returns the paths in the manifest or the record, except those whose recorded source no longer exists."""
         known = {entry["track"]["lossless"]: key for key, entry in self._memory.items() if entry.get("track")}
-        # The key of a track cut by a sheet is its file and "#" and its number.
+        # The key of a track that a sheet cuts out consists of its file, "#" and its number.
         gone = {path for path, key in known.items() if not any(Path(k).exists() for k in (key, key.rsplit("#", 1)[0]))}
         return (set(self.tracks) | set(known)) - gone
 
     def wall_of(self, key: str, stamp: list[int]) -> float | None:
-        """The brick wall measured in a source that has not changed since, or `None`."""
+        """Returns the brick wall in Hz that was measured in a source, if it has not changed since; otherwise `None`."""
         entry = self._recall(key)
         return entry.get("wall") if entry.get("stamp") == stamp else None
 
     def kept(self, key: str, stamp: list[int]) -> Track | None:
-        """The track made from a source before, if neither the source nor the track's samples have changed.
+        """Returns the track made from a source before, if neither the source nor the track's samples have changed.
 
-        A FLAC of the remembered size, time and declared MD5 is taken as it is; one
-        that was touched (tagged, copied, damaged) is decoded and its MD5 compared.
+        A FLAC with the recorded size, time and declared MD5 is not read again. If it was touched (tagged, copied or
+        damaged), it is decoded and the MD5 of its samples is compared.
         """
         entry = self._recall(key)
         if entry.get("stamp") != stamp or not entry.get("track"):
