@@ -148,7 +148,7 @@ def test_the_name_of_a_run(tmp_path, preset, folder, name):
 def test_a_folder_that_is_no_export_is_never_replaced(tmp_path):
     (tmp_path / "tiny").mkdir()
     (tmp_path / "tiny" / "thesis.tex").write_text("years of work")
-    with pytest.raises(OutputExistsError, match="holds metadata"):
+    with pytest.raises(OutputExistsError, match="contains metadata"):
         export(tiny_run(), tmp_path, overwrite=True)
     assert (tmp_path / "tiny" / "thesis.tex").exists()
 
