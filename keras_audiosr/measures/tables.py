@@ -105,7 +105,7 @@ class EvaluationTable:
 
     def to_markdown(self) -> str:
         """Returns the tables and the definitions as Markdown."""
-        return "\n".join([self.tables(), *self.definitions, ""])
+        return "\n\n".join([self.tables(), *self.definitions]) + "\n"
 
     def tables(self) -> str:
         """Returns the table of metrics and the table of the highs as Markdown."""
