@@ -15,6 +15,7 @@ from tiny_model import tiny_export, tiny_run
 
 import keras_audiosr
 from keras_audiosr.errors import ArtifactError, UsageError
+from keras_audiosr.presets import bundled_folder
 from keras_audiosr.runners import load_runner
 
 PRESET = "paired_resnet_bands_44k"
@@ -105,7 +106,7 @@ def test_one_runner_serves_one_thread(tmp_path):
 def test_load_model_is_the_network_that_restores():
     """The bundled weights in Keras against the bundled TFLite: 1e-4, as `export` promises."""
     model = keras_audiosr.load_model(PRESET)
-    runner = load_runner(PRESET)
+    runner = load_runner(bundled_folder(PRESET) / "model.tflite")
     windows = np.random.default_rng(0).uniform(-0.5, 0.5, (1, runner.window_length, 1)).astype(np.float32)
     np.testing.assert_allclose(model.predict_on_batch(windows), runner.predict(windows), atol=1e-4)
     assert model.count_params() == keras_audiosr.from_preset(PRESET).count_params()

@@ -238,6 +238,24 @@ def test_the_only_network_needs_no_name():
     assert (type(runner), runner.name) == (StreamingRunner, LIVE)
 
 
+def test_songs_take_a_long_step_where_there_is_one(monkeypatch, make_music):
+    """It is faster than windows, which overlap, and gives the same samples."""
+    windows = load_runner(tiny_streams())
+    assert type(windows) is LiteRTRunner
+    monkeypatch.setattr("keras_audiosr.runners.load.SONG_STEP", 1024)
+    steps = load_runner(tiny_streams(), num_threads=2)
+    assert (type(steps), steps.step_length) == (StreamingRunner, 2048)
+    audio = make_music(duration=1.0)
+    np.testing.assert_allclose(steps.run(audio), windows.run(audio), atol=1e-5)
+
+
+def test_the_bundled_default_takes_steps_for_songs(make_music):
+    steps, windows = load_runner(num_threads=2), load_runner(bundled_folder(DEFAULT_PRESET) / "model.tflite")
+    assert (type(steps), type(windows)) == (StreamingRunner, LiteRTRunner)
+    audio = make_music(duration=3.0)
+    np.testing.assert_allclose(steps.run(audio), windows.run(audio), atol=1e-5)
+
+
 @pytest.mark.parametrize(("step", "length"), [(1, 512), (800, 1024), (10_000, 2048)])
 def test_the_nearest_step_is_taken(step, length):
     runner = open_runner(locate(tiny_streams()), RunnerOptions(step=step))

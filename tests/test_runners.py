@@ -71,16 +71,16 @@ def test_as_many_windows_are_computed_at_a_time_as_there_are_threads(make_music)
         return {"restored": lossy}
 
     for _ in range(2):
-        runner._networks.get()
-        runner._networks.put(network)
+        runner._networks.free.get()
+        runner._networks.free.put(network)
     audio = make_music(duration=1.0, channels=1)[: 8 * (runner.window_length - 2 * runner.context)]
     np.testing.assert_array_equal(runner.run(audio), audio)
 
 
 def test_one_thread_is_the_callers(make_music):
     runner, seen = LiteRTRunner(tiny_export()), set()
-    network = runner._networks.get()
-    runner._networks.put(lambda lossy: seen.add(threading.get_ident()) or network(lossy=lossy))
+    network = runner._networks.free.get()
+    runner._networks.free.put(lambda lossy: seen.add(threading.get_ident()) or network(lossy=lossy))
     runner.run(make_music(duration=0.5))
     assert seen == {threading.get_ident()}
 
@@ -88,11 +88,11 @@ def test_one_thread_is_the_callers(make_music):
 def test_python_ends_only_when_no_window_is_being_computed():
     code = (
         "import threading, time; from keras_audiosr.runners.litert import LiteRTRunner\n"
-        f"runner = LiteRTRunner({str(tiny_export())!r}, num_threads=2); network = runner._networks.get()\n"
+        f"runner = LiteRTRunner({str(tiny_export())!r}, num_threads=2); network = runner._networks.free.get()\n"
         "begun = threading.Semaphore(0)\n"
         "def slow(lossy):\n"
         "    begun.release(); time.sleep(0.5); print('done\\n', end='', flush=True); return network(lossy=lossy)\n"
-        "runner._networks.get(); runner._networks.put(slow); runner._networks.put(slow)\n"
+        "free = runner._networks.free; free.get(); free.put(slow); free.put(slow)\n"
         "import numpy as np; processor = runner.processor(1)\n"
         "threading.Thread(target=runner.run, args=(np.ones((20000, 1), np.float32),), daemon=True).start()\n"
         "begun.acquire(); begun.acquire(); raise KeyboardInterrupt"

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -68,6 +69,43 @@ def test_a_file(hop, streams, song, expected):
     # mono, and a length that is no multiple of anything
     whole = load_runner(tiny_streams())
     assert_same(streams[hop].run(song[:12_345, :1]), whole.run(song[:12_345, :1]), f"hop {hop}, mono")
+
+
+@pytest.mark.parametrize("threads", [2, 5])
+def test_threads_do_not_matter(threads, streams, song):
+    """Rows wait for their own steps before; bit for bit, also with more rows than threads and with silent ones."""
+    runner = StreamingRunner(tiny_streams(), "stream_512.tflite", num_threads=threads)
+    for audio in (song, song[:12_345, :1], np.hstack([song, song[::-1], 0 * song[:, :1]])):
+        np.testing.assert_array_equal(runner.run(audio), streams[512].run(audio))
+    restorer = runner.restorer(channels=2)
+    restored = in_blocks(restorer, song, (700, 1, 4096))
+    np.testing.assert_array_equal(restored, streams[512].run(song))
+
+
+def test_rows_are_computed_at_the_same_time_while_the_caller_goes_on(song):
+    runner, together = StreamingRunner(tiny_streams(), "stream_2048.tflite", num_threads=2), threading.Barrier(3)
+    networks = [runner._networks.free.get() for _ in range(2)]
+
+    def waiting(network):
+        def run(**inputs):
+            together.wait(30)  # breaks unless two rows and the caller are here
+            return network(**inputs)
+
+        return run
+
+    for network in networks:
+        runner._networks.free.put(waiting(network))
+    restorer = runner.restorer(channels=2)
+    assert len(restorer.push(song[50_000:52_048])) == 0
+    together.wait(30)
+
+
+def test_a_song_that_breaks_off_in_a_thread_says_why(song):
+    runner = StreamingRunner(tiny_streams(), "stream_2048.tflite", num_threads=2)
+    audio = song.copy()
+    audio[60_000] = np.nan
+    with pytest.raises(ArtifactError, match="must return finite samples"):
+        runner.run(audio)
 
 
 @pytest.mark.parametrize("hop", HOPS)

@@ -28,6 +28,8 @@ from keras_audiosr.runners import load_runner
 ROOT = Path(__file__).parents[1]
 CLIP = ROOT / "tests" / "data" / "loop_tabla.flac"
 DURATIONS = (10, 180)
+# Seconds of music for the network alone.
+SONG = 60
 
 
 def median_seconds(call, repetitions: int) -> float:
@@ -75,14 +77,12 @@ def main() -> None:
     clip, sample_rate = read(CLIP)
 
     rows = []
+    song = np.resize(clip[:, :1], (SONG * sample_rate, 1))
     for model in (None, *args.beside):
         runner = load_runner(model)
-        window = np.resize(clip[:, 0], runner.window_length)[None, :, None].astype(np.float32)
-        seconds = median_seconds(lambda: runner.predict(window), 4 * repetitions)  # noqa: B023 - called at once
-        useful = (runner.window_length - 2 * runner.context) / runner.sample_rate
+        seconds = median_seconds(lambda: runner.run(song, sample_rate), repetitions)  # noqa: B023 - called at once
         of = "" if model is None else f" of `{model}`"
-        rows.append((f"network{of}, mono, one thread", runner.window_length / runner.sample_rate, seconds))
-        rows.append(("the same, without the overlap", useful, seconds))
+        rows.append((f"network{of}, mono, one thread", SONG, seconds))
 
     checkouts = [ROOT] if args.checkout is None else [ROOT, args.checkout.resolve()]
     commands = []

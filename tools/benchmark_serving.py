@@ -24,6 +24,7 @@ from keras_audiosr import presets
 from keras_audiosr.exporting.conversion import SAVED_MODEL
 from keras_audiosr.files.audio_files import read
 from keras_audiosr.runners import load_runner
+from keras_audiosr.runners.litert import TFLITE
 from keras_audiosr.runners.serving import ServingRunner
 from keras_audiosr.serving import ServerOptions, ServingClient
 from keras_audiosr.stages.serve import serve
@@ -84,12 +85,13 @@ def main() -> None:
     parser.add_argument("--model", help="folder of an exported model (default: the bundled one)")
     parser.add_argument("--rounds", type=int, default=4, help="rounds through all rows (default 4)")
     args = parser.parse_args()
-    local = load_runner(args.model)
+    folder = Path(args.model or presets.bundled_folder(presets.DEFAULT_PRESET))
+    local = load_runner(folder / TFLITE)
     clip, _ = read(CLIP)
     windows = np.resize(clip[:, 0], (max(BATCHES), local.window_length, 1)).astype(np.float32)
     useful = (local.window_length - 2 * local.context) / local.sample_rate
     rows = [("LiteRT here, one thread", 1, 1, lambda: local.predict(windows[:1]))]
-    here = load_runner(Path(args.model or presets.bundled_folder(presets.DEFAULT_PRESET)) / SAVED_MODEL, trust=True)
+    here = load_runner(folder / SAVED_MODEL, trust=True)
     for size in BATCHES:
         rows.append(("SavedModel here", size, 1, lambda size=size: here.predict(windows[:size])))
 

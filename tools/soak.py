@@ -174,7 +174,7 @@ def serve(folder: Path, requests: int, clients: int, model: str | None, interval
     from tiny_model import tiny_export
 
     path = tiny_export() if model is None else Path(model)
-    local = load_runner(path)
+    local = load_runner(path / "model.tflite")
     generator = np.random.default_rng(0)
     windows = generator.uniform(-0.5, 0.5, (NUM_WINDOWS, 1, local.window_length, 1)).astype(np.float32)
     expected = [local.predict(window) for window in windows]

@@ -1,4 +1,4 @@
-"""Processes many items in threads that stop soon after an interrupt."""
+"""Threads: many items side by side, and single calls whose results are needed later."""
 
 import concurrent.futures
 import os
@@ -18,6 +18,30 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def in_thread(work: Callable[[], Result]) -> Callable[[], Result]:
+    """Starts `work()` in a thread of its own; returns a function that waits for the result or raises the exception."""
+    future: concurrent.futures.Future[Result] = concurrent.futures.Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    # A ThreadPoolExecutor is not used, because Python waits for its threads at exit, even after Ctrl-C.
+    try:
+        threading.Thread(target=run, daemon=True).start()
+    except RuntimeError:  # there is no memory for the stack of another thread
+        run()
+    return future.result
+
+
+def at_once(work: Callable[[], Result]) -> Callable[[], Result]:
+    """Calls `work()` now, so that an exception is raised here; returns a function that returns the result."""
+    result = work()
+    return lambda: result
 
 
 def side_by_side(

@@ -41,30 +41,55 @@ class LiteRTRunner(Runner):
         super().__init__(facts_of(metadata, file))
         content = read_verified(folder, metadata, file)
 
-        self._networks: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for _ in range(num_threads):
-            network, shapes = open_network(folder / file, content, num_threads=1)
-            self._networks.put(network)
+        self._networks = NetworkPool(folder / file, content, num_threads)
         # One more call than there are interpreters, so that no interpreter is idle while a result is written.
         self.in_flight = num_threads + 1 if num_threads > 1 else 1
-        # Python must not exit while a thread is still inside LiteRT, for example after an interrupt. Therefore this
-        # waits for the windows in flight.
-        weakref.finalize(self, _wait_until_idle, self._networks, num_threads)
         window = (1, self.window_length, 1)
-        if shapes != ({"lossy": window}, {"restored": window}):
+        if self._networks.shapes != ({"lossy": window}, {"restored": window}):
             raise ArtifactError(
-                f"the network must take lossy {window} and return restored; {folder / file} has {shapes};"
-                " export it again"
+                f"the network must take lossy {window} and return restored; {folder / file} has"
+                f" {self._networks.shapes}; export it again"
             )
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
         """Runs the network on `(batch, window_length, 1)` float32, window by window; several threads may call it."""
-        network = self._networks.get()
+        # The network has static shapes, because they make it fast. Each call therefore takes one window.
+        return np.concatenate([self._networks(lossy=window[None])["restored"] for window in windows])
+
+
+class NetworkPool:
+    """Interpreters of one `.tflite` file with one signature. Several threads may call it at a time.
+
+    Args:
+        path: path of the file, for messages.
+        content: the file's bytes.
+        count: number of interpreters, each on one CPU thread. More calls wait until one of them is free.
+
+    Raises:
+        ArtifactError: LiteRT cannot run the network.
+
+    Attributes:
+        shapes: two dicts with the shapes of the network's inputs and of its outputs by name.
+        free: the interpreters that are not in use.
+    """
+
+    def __init__(self, path: Path, content: bytes, count: int):
+        self.free: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        for _ in range(count):
+            network, self.shapes = _open_network(path, content)
+            self.free.put(network)
+        # Python must not exit while a thread is still inside LiteRT, for example after an interrupt. Therefore this
+        # waits for the calls in flight.
+        weakref.finalize(self, _wait_until_idle, self.free, count)
+
+    def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Runs a free interpreter; returns the outputs by name."""
+        network = self.free.get()
         try:
-            # The network has static shapes, because they make it fast. Each call therefore takes one window.
-            return np.concatenate([network(lossy=window[None])["restored"] for window in windows])
+            outputs: dict[str, np.ndarray] = network(**inputs)
+            return outputs
         finally:
-            self._networks.put(network)
+            self.free.put(network)
 
 
 def _wait_until_idle(networks: "queue.SimpleQueue[Any]", count: int) -> None:
@@ -72,13 +97,12 @@ def _wait_until_idle(networks: "queue.SimpleQueue[Any]", count: int) -> None:
         networks.get()
 
 
-def open_network(path: Path, content: bytes, num_threads: int) -> tuple[Any, tuple[dict, dict]]:
-    """Opens a `.tflite` file with one signature.
+def _open_network(path: Path, content: bytes) -> tuple[Any, tuple[dict, dict]]:
+    """Opens a `.tflite` file with one signature on one CPU thread.
 
     Args:
         path: path of the file, for messages.
         content: the file's bytes.
-        num_threads: number of CPU threads.
 
     Returns:
         A function that calls the signature, and two dicts with the shapes of its inputs and its outputs by name.
@@ -90,7 +114,7 @@ def open_network(path: Path, content: bytes, num_threads: int) -> tuple[Any, tup
 
     try:
         with _quiet_stderr():
-            interpreter = Interpreter(model_content=content, num_threads=num_threads)
+            interpreter = Interpreter(model_content=content, num_threads=1)
             interpreter.allocate_tensors()
         (signature,) = interpreter.get_signature_list()
         network = interpreter.get_signature_runner(signature)

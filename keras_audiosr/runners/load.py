@@ -13,6 +13,10 @@ from .litert import TFLITE, LiteRTRunner
 from .locate import OPENED_BY, Kind, Located, locate
 from .streaming import StreamingRunner
 
+# Length in samples from which on a step restores whole songs faster than `model.tflite`, whose windows overlap by the
+# context of the network. Shorter steps copy their state too often.
+SONG_STEP = 16384
+
 __all__ = ["RunnerOptions", "load_runner", "open_runner"]
 
 
@@ -23,8 +27,8 @@ def load_runner(
 
     Args:
         path_or_preset: one of
-            - the folder of an exported model, which contains `metadata.json` (LiteRT). Its `model.tflite` is run, or,
-              if it has none, its only `.tflite` file;
+            - the folder of an exported model, which contains `metadata.json` (LiteRT). Its step of at least `SONG_STEP`
+              samples is run, or else its `model.tflite`, or else its only `.tflite` file;
             - a `.tflite` file in such a folder (LiteRT), which may also be a streaming network or a smaller variant;
             - the SavedModel folder of an exported model, which contains `saved_model.pb` (TensorFlow);
             - a run folder of `train`, or a `.keras` file in one (Keras);
@@ -35,8 +39,8 @@ def load_runner(
             - `None` for the default preset.
         trust: whether a SavedModel that did not come with this package may be run. It is a program, which can read and
             write files; TFLite and Keras files are not.
-        num_threads: CPU threads of a LiteRT network that takes whole windows; each thread computes one window at a
-            time. The samples do not depend on it.
+        num_threads: CPU threads of a LiteRT network. Each thread computes one window, or one step of mid, of side or of
+            another channel, at a time. The samples do not depend on it.
 
     Raises:
         ArtifactError: there is no such model, the model is damaged, it is a SavedModel that did not come with this
@@ -63,7 +67,7 @@ def open_runner(located: Located, options: RunnerOptions | None = None) -> Runne
 def _lite(folder: Path, file: str, metadata: dict[str, Any], options: RunnerOptions) -> Runner:
     """Returns the LiteRT runner for a file of an exported model."""
     if file in metadata.get("streaming", {}):
-        return StreamingRunner(folder, file)
+        return StreamingRunner(folder, file, options.num_threads)
     return LiteRTRunner(folder, file, options.num_threads)
 
 
@@ -72,6 +76,9 @@ def _network(folder: Path, metadata: dict[str, Any], step: int | None) -> str:
     steps = metadata.get("streaming") or {}
     if step is not None and steps:
         return min(steps, key=lambda name: abs(steps[name]["hop_length"] - step))
+    long = [name for name in steps if steps[name]["hop_length"] >= SONG_STEP]
+    if long:
+        return max(long, key=lambda name: steps[name]["hop_length"])
     files = sorted(name for name in metadata["files"] if name.endswith(".tflite"))
     if TFLITE in files or not files:
         return TFLITE

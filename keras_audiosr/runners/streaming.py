@@ -1,5 +1,7 @@
 """Restores music block by block as it arrives, with a stateful network on LiteRT. It does not import TensorFlow."""
 
+import collections
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,12 +9,13 @@ import numpy as np
 
 from ..annotations import StrPath
 from ..errors import ArtifactError, UsageError
+from ..processes.threads import at_once, in_thread
 from ..sound.framing import BlockProcessor, SampleQueue
 from ..sound.mid_side import Pairs, channel_pairs, to_left_right, to_mid_side
 from ..sound.resample import CorrectionAtRate
 from .artifact import METADATA, facts_of, read_metadata, read_verified
 from .base import Runner
-from .litert import open_network
+from .litert import NetworkPool
 
 _NUMBERS = ("hop_length", "latency", "warm_up")
 
@@ -23,7 +26,8 @@ class StreamingRunner(Runner):
     Args:
         folder: the exported model, a folder with `metadata.json`.
         file: name of a `.tflite` file in the folder that `export --stream` wrote.
-        num_threads: number of CPU threads for one step.
+        num_threads: number of CPU threads. Mid, side and other channels are computed at the same time, each in a thread
+            of its own, while the caller goes on. If it is 1, everything is computed in the caller's thread.
 
     Raises:
         ArtifactError: the file is missing or damaged (SHA-256), or is not the step that `metadata.json` describes.
@@ -31,6 +35,7 @@ class StreamingRunner(Runner):
     Attributes:
         step_length: length of a step in samples.
         latency: number of samples by which a step's output lags behind its input.
+        steps_ahead: number of steps that a stream begins before it waits for the oldest one.
 
     Example:
 
@@ -45,12 +50,13 @@ class StreamingRunner(Runner):
         super().__init__(facts_of(metadata, file))
         self.step_length, self.latency, self._warm_up, self._state_shapes = _described(folder, metadata, file)
         content = read_verified(folder, metadata, file)
-        self._network, shapes = open_network(folder / file, content, num_threads)
+        self._networks = NetworkPool(folder / file, content, num_threads)
+        self.steps_ahead = 2 if num_threads > 1 else 0
         block = (1, self.step_length, 1)
         wanted = ({"lossy": block} | self._state_shapes, {"restored": block} | self._state_shapes)
-        if shapes != wanted:
+        if self._networks.shapes != wanted:
             raise ArtifactError(
-                f"the step must take and return {wanted}; {folder / file} has {shapes}; export it again"
+                f"the step must take and return {wanted}; {folder / file} has {self._networks.shapes}; export it again"
             )
         self._silence = self._state_of_silence()
 
@@ -81,7 +87,7 @@ class StreamingRunner(Runner):
         Raises:
             ArtifactError: the model returns values that are not finite.
         """
-        results = self._network(lossy=lossy[None, :, None], **states)
+        results = self._networks(lossy=lossy[None, :, None], **states)
         restored = results.pop("restored")[0, :, 0]
         if not np.isfinite(restored).all():
             raise ArtifactError(
@@ -135,12 +141,14 @@ class StreamingRestorer:
 
     def reset(self) -> None:
         """Resets the state, so that a new signal can begin."""
-        self._states = [self._runner._silence] * self.channels
+        # Each of these functions waits for the step before, and returns the states after it.
+        self._states: list[Callable[[], dict[str, np.ndarray]]] = [lambda: self._runner._silence] * self.channels
         # Zeros are counted twice: in mid and side, and in the input channels.
-        self._coded_zeros = _ZeroRuns(self.channels, self._settled)
-        self._zeros = _ZeroRuns(self.channels, self._settled)
+        self._coded_zeros = _ZeroRuns(self.channels, self._silent, self._settled)
+        self._zeros = _ZeroRuns(self.channels, self._silent, self._settled)
         self._queue = SampleQueue(self.channels)
-        self._received = self._produced = self._returned = 0
+        self._pending: collections.deque[Callable[[], np.ndarray]] = collections.deque()
+        self._received = self._begun = self._produced = self._returned = 0
 
     def step(self, lossy: np.ndarray) -> np.ndarray:
         """Restores one block.
@@ -160,42 +168,65 @@ class StreamingRestorer:
                 f"a step takes (hop_length, channels) = {(self.hop_length, self.channels)}; received {lossy.shape};"
                 " use push for blocks of any length"
             )
+        return self._begin(lossy)()
+
+    def _begin(self, lossy: np.ndarray) -> Callable[[], np.ndarray]:
+        """Starts a step; returns a function that waits for its result."""
         coded = to_mid_side(lossy, self._pairs)
         settled = self._coded_zeros.latest >= self._settled
-        zeros = self._coded_zeros.push(coded)
-        restored = np.zeros(lossy.shape, np.float32)
-        for row in range(self.channels):
-            if settled[row] and not coded[:, row].any():
-                continue
-            block = np.ascontiguousarray(coded[:, row])
-            restored[:, row], self._states[row] = self._runner.step(block, self._states[row])
-        restored[zeros >= self._silent] = 0.0
-        restored = to_left_right(restored, self._pairs)
-        restored[self._zeros.push(lossy) >= self._silent] = 0.0
-        return restored
+        silent, unheard = self._coded_zeros.push(coded), self._zeros.push(lossy)
+        active = [row for row in range(self.channels) if not settled[row] or coded[:, row].any()]
+        results = {row: self._begin_row(row, np.ascontiguousarray(coded[:, row])) for row in active}
+
+        def finished() -> np.ndarray:
+            restored = np.zeros(lossy.shape, np.float32)
+            for row, result in results.items():
+                restored[:, row], _ = result()
+            if silent is not None:
+                restored[silent] = 0.0
+            restored = to_left_right(restored, self._pairs)
+            if unheard is not None:
+                restored[unheard] = 0.0
+            return restored
+
+        return finished
+
+    def _begin_row(self, row: int, block: np.ndarray) -> Callable[[], tuple[np.ndarray, dict[str, np.ndarray]]]:
+        """Starts a step of one row, which waits for the row's step before it."""
+        before = self._states[row]
+        start = in_thread if self._runner.steps_ahead else at_once
+        result = start(lambda: self._runner.step(block, before()))
+        self._states[row] = lambda: result()[1]
+        return result
 
     def push(self, block: np.ndarray) -> np.ndarray:
         """Takes the next samples `(time, channels)` and returns the restored samples that are ready, aligned."""
         self._received += len(block)
         # The block is copied, because it waits for the rest of its hop and the caller may reuse it.
         self._queue.put(np.array(block, np.float32))
-        ready = []
+        ready = [np.zeros((0, self.channels), np.float32)]
         while len(self._queue) >= self.hop_length:
-            ready.append(self._aligned(self.step(self._whole(self._queue.take(self.hop_length)))))
-        return np.concatenate(ready) if ready else np.zeros((0, self.channels), np.float32)
+            ready += self._advance()
+        return np.concatenate(ready)
 
     def finish(self) -> np.ndarray:
         """Pads the signal with zeros, returns the tail that makes the output as long as the input, and resets."""
         ready = [np.zeros((0, self.channels), np.float32)]
-        while self._returned < self._received:
-            ready.append(self._aligned(self.step(self._whole(self._queue.take(self.hop_length)))))
+        while self._received and self._begun < self._received + self.latency:
+            ready += self._advance()
+        ready += [self._aligned(self._pending.popleft()()) for _ in range(len(self._pending))]
         missing = self._returned - self._received
         self.reset()
         tail = np.concatenate(ready)
         return tail[: len(tail) - missing]
 
-    def _whole(self, block: np.ndarray) -> np.ndarray:
-        return np.pad(block, ((0, self.hop_length - len(block)), (0, 0)))
+    def _advance(self) -> list[np.ndarray]:
+        """Begins a step on the next samples, or zeros after the last one; returns the results that are waited for."""
+        block = self._queue.take(self.hop_length)
+        self._pending.append(self._begin(np.pad(block, ((0, self.hop_length - len(block)), (0, 0)))))
+        self._begun += self.hop_length
+        waited = max(0, len(self._pending) - self._runner.steps_ahead)
+        return [self._aligned(self._pending.popleft()()) for _ in range(waited)]
 
     def _aligned(self, restored: np.ndarray) -> np.ndarray:
         late = max(0, min(self.latency - self._produced, len(restored)))
@@ -209,23 +240,35 @@ class _ZeroRuns:
 
     Args:
         channels: number of channels.
+        silent: number of zeros in a row, including the current sample, from which on a sample is silent.
         most: largest count that is remembered. Counts start at it, because the signal follows endless silence.
 
     Attributes:
         latest: array `(channels,)` with the counts up to the newest sample, at most `most`.
     """
 
-    def __init__(self, channels: int, most: int):
+    def __init__(self, channels: int, silent: int, most: int):
+        self._silent = silent
         self._most = most
         self.latest = np.full(channels, most)
 
-    def push(self, block: np.ndarray) -> np.ndarray:
-        """Takes the next samples `(time, channels)`; returns for each the number of zeros in a row up to it."""
+    def push(self, block: np.ndarray) -> np.ndarray | None:
+        """Takes the next samples `(time, channels)`; returns which of them are silent, or `None` if there are none."""
+        if (self.latest + len(block) < self._silent).all():
+            # Music seldom ends a block with a zero, so the zeros at its end seldom have to be counted.
+            if block[-1].all():
+                self.latest = np.zeros_like(self.latest)
+            else:
+                sounding = block[::-1] != 0
+                latest = np.where(sounding.any(axis=0), sounding.argmax(axis=0), self.latest + len(block))
+                self.latest = np.minimum(latest, self._most)
+            return None
         positions = np.arange(len(block))[:, None]
         last = np.maximum.accumulate(np.where(block != 0, positions, -1 - self.latest), axis=0)
         counts = positions - last
         self.latest = np.minimum(counts[-1], self._most)
-        return counts
+        silent: np.ndarray = counts >= self._silent
+        return silent
 
 
 def _described(folder: Path, metadata: dict[str, Any], file: str) -> tuple:

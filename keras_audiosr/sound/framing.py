@@ -6,14 +6,13 @@ result therefore does not depend on the window length, and no cross-fade is need
 """
 
 import collections
-import concurrent.futures
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 import numpy as np
 
 from ..errors import UsageError
+from ..processes.threads import at_once, in_thread
 from .mid_side import Pairs, channel_pairs, to_left_right, to_mid_side
 
 
@@ -181,8 +180,8 @@ class OverlapSave:
         windows = self._window[active, :, None]
         silent = self._silent(self._window)
         unheard = self._silent(to_left_right(self._window.T, self._pairs).T) if self._pairs else silent
-        # Without threads the call happens here, so an error is raised here.
-        result = _in_thread(self._predict, windows) if self._in_flight > 1 else _at_once(self._predict(windows))
+        start = in_thread if self._in_flight > 1 else at_once
+        result = start(lambda: self._predict(windows))
 
         def finished() -> np.ndarray:
             for row, output in zip(active, result(), strict=True):
@@ -205,24 +204,3 @@ class OverlapSave:
                 counted = np.concatenate([[0], np.cumsum(signal != 0)])
                 silent[:, channel] = counted[reach:] == counted[: self.step]
         return silent
-
-
-def _at_once(restored: np.ndarray) -> Callable[[], np.ndarray]:
-    return lambda: restored
-
-
-def _in_thread(predict: Callable[[np.ndarray], np.ndarray], windows: np.ndarray) -> Callable[[], np.ndarray]:
-    future: concurrent.futures.Future = concurrent.futures.Future()
-
-    def work() -> None:
-        try:
-            future.set_result(predict(windows))
-        except BaseException as error:
-            future.set_exception(error)
-
-    # A ThreadPoolExecutor is not used, because Python waits for its threads at exit, even after Ctrl-C.
-    try:
-        threading.Thread(target=work, daemon=True).start()
-    except RuntimeError:  # there is no memory for the stack of another thread
-        work()
-    return future.result
