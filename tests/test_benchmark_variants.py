@@ -9,6 +9,7 @@ import pytest
 import soundfile
 from tiny_model import tiny_streams, write_frame_run
 
+from keras_audiosr.presets import bundled_folder
 from keras_audiosr.shelf.manifests import Pair, write_manifest
 from keras_audiosr.stages.export import export
 
@@ -47,6 +48,16 @@ def test_steps(manifest, tmp_path, monkeypatch, capsys):
         assert row["hop_ms"] == pytest.approx(1000 * row["hop_length"] / 44100)
         assert row["memory"] > 0
     assert "| `stream_1024.tflite` | 23.2 | 87 | " in text
+
+
+def test_a_model_that_has_only_steps(manifest, tmp_path, monkeypatch):
+    live = bundled_folder("paired_resnet_live_44k")
+    text, result = measured(live, manifest, tmp_path / "out", monkeypatch)
+    assert result["windows"] == {}
+    assert set(result["quality"]) == {"unprocessed", "stream_512_dynamic.tflite"}
+    header, _, unprocessed, step, *_ = text.splitlines()
+    assert header.count("|") == unprocessed.count("|") == step.count("|")
+    assert step.startswith("| `stream_512_dynamic.tflite` | 381 | ")
 
 
 def test_variants(manifest, tmp_path, monkeypatch):

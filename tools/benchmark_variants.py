@@ -155,12 +155,16 @@ def tables(result: dict) -> str:
     """Returns the two tables as Markdown."""
     windows, steps, means = result["windows"], result["steps"], result["quality"]
     visqol = "visqol" in means["unprocessed"]
-    lines = [
-        "| file | KB | XNNPACK | memory (MB) | ms of CPU time a second of audio | times real time, CPU (wall) |"
-        f" noise under the learned correction, mean (worst) | fit | SNR (dB) | LSD |{' ViSQOL |' if visqol else ''}",
-        f"|---|---:|---|---:|---:|---:|---|---|---:|---:|{'---:|' if visqol else ''}",
-    ]
-    first = next(iter(windows))
+    measures, rule = f" SNR (dB) | LSD |{' ViSQOL |' if visqol else ''}", f"---:|---:|{'---:|' if visqol else ''}"
+    if windows:
+        lines = [
+            "| file | KB | XNNPACK | memory (MB) | ms of CPU time a second of audio | times real time, CPU (wall) |"
+            f" noise under the learned correction, mean (worst) | fit |{measures}",
+            f"|---|---:|---|---:|---:|---:|---|---|{rule}",
+        ]
+    else:
+        lines = [f"| step | KB |{measures}", f"|---|---:|{rule}"]
+    first = next(iter(windows or steps))
 
     def figures(name: str) -> str:
         cells = []
@@ -171,7 +175,7 @@ def tables(result: dict) -> str:
             cells.append(f" {value:.2f}{change} |")
         return "".join(cells)
 
-    lines.append(f"| unprocessed | | | | | | | |{figures('unprocessed')}")
+    lines.append(f"| unprocessed |{' |' * (7 if windows else 1)}{figures('unprocessed')}")
     for name, row in windows.items():
         noise = means[name]
         said = ("reference", "") if name == first else (
@@ -183,6 +187,8 @@ def tables(result: dict) -> str:
             f" {row['cpu_ms_per_second']:.1f} | {1000 / row['cpu_ms_per_second']:.0f}"
             f" ({1000 / row['ms_per_second']:.0f}) | {said[0]} | {said[1]} |{figures(name)}"
         )
+    if not windows:
+        lines += [f"| `{name}` | {row['bytes'] / 1000:,.0f} |{figures(name)}" for name, row in steps.items()]
     if steps:
         lines += [
             "",
@@ -239,7 +245,8 @@ def main() -> None:
         " Memory is what loading and running one file adds to the peak memory of a process. CPU time does not include"
         " the time in which other programs used the core."
     )
-    measured = quality({name: runners[name] for name in windows}, pairs, args.manifest.parent, args.visqol)
+    # The steps of a model give the same samples, so they are only judged if there is no file for whole windows.
+    measured = quality({name: runners[name] for name in windows or steps}, pairs, args.manifest.parent, args.visqol)
     result = {"about": about, "windows": windows, "steps": steps, "quality": measured}
     text = tables(result)
     print(text, end="")
