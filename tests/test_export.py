@@ -14,6 +14,7 @@ from keras_audiosr import cli
 from keras_audiosr.errors import ArtifactError, OutputExistsError, UsageError
 from keras_audiosr.exporting.model_card import model_card
 from keras_audiosr.runners import load_runner
+from keras_audiosr.runners.checkpoint import kept_epoch
 from keras_audiosr.stages.export import _name_of_run, export
 
 
@@ -35,6 +36,13 @@ def test_everything_is_there_and_hashed():
     # Weights once, not twice: SavedModel about as large as the parameters.
     variables = metadata["files"]["1/variables/variables.data-00000-of-00001"]["bytes"]
     assert variables < 1.1 * 4 * metadata["parameters"]
+
+
+def test_the_epoch_in_the_metadata_is_the_one_whose_weights_were_kept():
+    history = [{"val_loss": 2.0}, {"val_loss": 1.0}, {"val_loss": 1.5}]
+    assert kept_epoch(history) == {"val_loss": 1.0}
+    taught = [*history, {"val_loss": 3.0, "adversarial": 0.1}]
+    assert kept_epoch(taught) == taught[-1]
 
 
 def test_signatures_are_lossy_to_restored():

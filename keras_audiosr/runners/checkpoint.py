@@ -63,6 +63,17 @@ def read_history(run: Path) -> list[dict[str, Any]] | None:
     return history
 
 
+def kept_epoch(history: list[dict[str, Any]]) -> dict[str, Any]:
+    """Returns the epoch of a history whose weights the checkpoint has.
+
+    This is the epoch with the lowest validation loss. If discriminators took part, it is the last one, because a low
+    loss is not their goal (`training.callbacks.BestCheckpoint`).
+    """
+    if "adversarial" in history[-1]:
+        return history[-1]
+    return min(history, key=lambda epoch: epoch["val_loss"])
+
+
 def _read_json(path: Path, rule: str) -> Any:
     try:
         return json.loads(path.read_text("utf-8"))

@@ -23,7 +23,7 @@ from ..presets import is_name, list_presets
 from ..processes.child_process import ChildError, call_in_child
 from ..processes.partial_files import atomic_folder
 from ..runners.artifact import METADATA, read_exported_preset, read_metadata
-from ..runners.checkpoint import RECORD, read_history, read_record, read_run_preset
+from ..runners.checkpoint import RECORD, kept_epoch, read_history, read_record, read_run_preset
 from ..runners.locate import EXPORTED, KERAS, locate
 from ..runners.pretrained import read_weights
 
@@ -188,7 +188,7 @@ def _read_table(path: StrPath) -> EvaluationTable:
 
 
 def _training_facts(run_folder: Path) -> dict:
-    """Returns what `train` recorded about the run: seed, corpus hash, versions, and the epoch with the lowest loss."""
+    """Returns what `train` recorded about the run: seed, corpus hash, versions, and the epoch that was kept."""
     facts: dict[str, Any] = {}
     if (run_folder / RECORD).is_file():
         record = read_record(run_folder)
@@ -196,7 +196,7 @@ def _training_facts(run_folder: Path) -> dict:
         facts["versions"] = record["versions"]
     history = read_history(run_folder)
     if history is not None:
-        facts |= {"epochs": len(history), "best_epoch": min(history, key=lambda logs: logs["val_loss"])}
+        facts |= {"epochs": len(history), "best_epoch": kept_epoch(history)}
     return facts
 
 

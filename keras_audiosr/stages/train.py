@@ -16,7 +16,7 @@ from ..presets import DEFAULT_PRESET, load_preset
 from ..presets.settings import read_preset
 from ..processes.partial_files import remove_abandoned, write_json
 from ..processes.versions import versions
-from ..runners.checkpoint import CHECKPOINT, RECORD, read_history, read_record
+from ..runners.checkpoint import CHECKPOINT, RECORD, kept_epoch, read_history, read_record
 
 # Most changed settings that an error message lists, and most characters of each value in it.
 _MOST_CHANGES = 5
@@ -289,12 +289,10 @@ def run(args: argparse.Namespace) -> int:
         initial_weights=args.initial_weights,
         verbose=1,
     )
-    # If discriminators took part, the latest weights were kept.
-    taught = "adversarial" in result["history"][-1]
-    best = result["history"][-1] if taught else min(result["history"], key=lambda entry: entry["val_loss"])
+    best, count = kept_epoch(result["history"]), len(result["history"])
     bands = f", band distance {best['val_band_distance']:.2f} dB" if "val_band_distance" in best else ""
     print(
-        f"{len(result['history'])} epochs; kept: epoch {best['epoch'] + 1}, validation loss {best['val_loss']:.4f},"
-        f" SNR {best['val_snr']:.2f} dB, LSD {best['val_lsd']:.3f}{bands}; {result['best']}"
+        f"{count} epoch{'s' if count > 1 else ''}; kept: epoch {best['epoch'] + 1}, validation loss"
+        f" {best['val_loss']:.4f}, SNR {best['val_snr']:.2f} dB, LSD {best['val_lsd']:.3f}{bands}; {result['best']}"
     )
     return 0
