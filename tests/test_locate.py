@@ -249,6 +249,18 @@ def test_songs_take_a_long_step_where_there_is_one(monkeypatch, make_music):
     np.testing.assert_allclose(steps.run(audio), windows.run(audio), atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "damage", [{"x.tflite": {}}, {"x.tflite": 3}, {"x.tflite": {"hop_length": "long"}}, [1]], ids=str
+)
+def test_damaged_steps_are_one_line(damage, tmp_path):
+    folder = shutil.copytree(tiny_export(), tmp_path / "model")
+    metadata = json.loads((folder / "metadata.json").read_text())
+    (folder / "metadata.json").write_text(json.dumps(metadata | {"streaming": damage}))
+    with pytest.raises(ArtifactError, match="must give the hop_length of each step; .*; export it again") as caught:
+        load_runner(folder)
+    assert "\n" not in str(caught.value)
+
+
 def test_the_bundled_default_takes_steps_for_songs(make_music):
     steps, windows = load_runner(num_threads=2), load_runner(bundled_folder(DEFAULT_PRESET) / "model.tflite")
     assert (type(steps), type(windows)) == (StreamingRunner, LiteRTRunner)

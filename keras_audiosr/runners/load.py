@@ -7,7 +7,7 @@ from typing import Any
 
 from ..errors import ArtifactError
 from ..serving import Server
-from .artifact import read_metadata
+from .artifact import METADATA, read_metadata
 from .base import Runner, RunnerOptions
 from .litert import TFLITE, LiteRTRunner
 from .locate import OPENED_BY, Kind, Located, locate
@@ -73,12 +73,11 @@ def _lite(folder: Path, file: str, metadata: dict[str, Any], options: RunnerOpti
 
 def _network(folder: Path, metadata: dict[str, Any], step: int | None) -> str:
     """Returns the name of the `.tflite` file that is run if the user names only the folder of an exported model."""
-    steps = metadata.get("streaming") or {}
+    steps = _hop_lengths(folder, metadata)
     if step is not None and steps:
-        return min(steps, key=lambda name: abs(steps[name]["hop_length"] - step))
-    long = [name for name in steps if steps[name]["hop_length"] >= SONG_STEP]
-    if long:
-        return max(long, key=lambda name: steps[name]["hop_length"])
+        return min(steps, key=lambda name: abs(steps[name] - step))
+    if steps and max(steps.values()) >= SONG_STEP:
+        return max(steps, key=lambda name: steps[name])
     files = sorted(name for name in metadata["files"] if name.endswith(".tflite"))
     if TFLITE in files or not files:
         return TFLITE
@@ -88,3 +87,13 @@ def _network(folder: Path, metadata: dict[str, Any], step: int | None) -> str:
             f" such as {folder / files[0]}"
         )
     return files[0]
+
+
+def _hop_lengths(folder: Path, metadata: dict[str, Any]) -> dict[str, int]:
+    """Returns the length in samples of each step of an exported model, by the name of its file."""
+    try:
+        return {name: int(entry["hop_length"]) for name, entry in (metadata.get("streaming") or {}).items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ArtifactError(
+            f"{METADATA} must give the hop_length of each step; {folder}: {error!r}; export it again"
+        ) from error
