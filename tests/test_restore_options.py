@@ -1,5 +1,6 @@
 """The options of restore: declared once, and what each of them does to a library."""
 
+import contextlib
 import dataclasses
 import io
 import json
@@ -16,9 +17,9 @@ from keras_audiosr import cli
 from keras_audiosr.errors import UsageError
 from keras_audiosr.files import headers
 from keras_audiosr.files.formats import FORMATS
-from keras_audiosr.library import reporter
 from keras_audiosr.library.outcome import RestoredFile, SkippedFile
 from keras_audiosr.library.plan import Song, plan_library
+from keras_audiosr.library.progress import show_progress
 from keras_audiosr.library.settings import RestoreOptions, Settings
 from keras_audiosr.library.sizes import estimated_size, in_words
 from keras_audiosr.processes.ffmpeg import run_ffmpeg
@@ -232,7 +233,7 @@ def test_the_bar_has_an_estimate_in_the_first_song(monkeypatch, jobs):
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     names = [Path(f"{number}.mp3") for number in range(4)]
-    progress = reporter.Progress(dict.fromkeys(names, 1000), jobs)
+    progress = show_progress(dict.fromkeys(names, 1000), jobs)
     bar = progress._all
     monkeypatch.setattr(bar, "_time", lambda: bar.start_t + 10.0)
     song = Song(names[0], names[0])
@@ -250,7 +251,17 @@ def test_the_bar_has_an_estimate_in_the_first_song(monkeypatch, jobs):
     assert (bar.n, bar.total) == (1000, 3000)
     assert "restore 2/4" in terminal.getvalue()
     progress.close()
-    assert reporter.Progress(dict.fromkeys(names, 1000), jobs, bars=False)._all.disable
+
+
+@pytest.mark.parametrize(("stream", "bars"), [(Terminal(), False), (io.StringIO(), True)])
+def test_without_bars_nothing_is_shown(monkeypatch, stream, bars):
+    monkeypatch.setattr(sys, "stderr", stream)
+    name = Path("a.mp3")
+    with contextlib.closing(show_progress({name: 1000}, 1, bars)) as progress:
+        with progress.song(Song(name, name)) as advance:
+            advance(15.0, 60.0)
+        progress.finished(SkippedFile(name, name, "lossless", ""))
+    assert stream.getvalue() == ""
 
 
 def test_json_has_sizes_and_copies(music, tmp_path, capsys):

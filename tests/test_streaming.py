@@ -13,7 +13,7 @@ from tiny_model import HOP, tiny_streams, write_frame_run
 
 from keras_audiosr import cli
 from keras_audiosr.errors import ArtifactError, UsageError
-from keras_audiosr.runners import load_runner
+from keras_audiosr.runners import litert, load_runner
 from keras_audiosr.runners.litert import LiteRTRunner
 from keras_audiosr.runners.streaming import StreamingRunner
 from keras_audiosr.stages.export import export
@@ -84,7 +84,9 @@ def test_threads_do_not_matter(threads, streams, song):
 
 def test_rows_are_computed_at_the_same_time_while_the_caller_goes_on(song):
     runner, together = StreamingRunner(tiny_streams(), "stream_2048.tflite", num_threads=2), threading.Barrier(3)
-    networks = [runner._networks.free.get() for _ in range(2)]
+    runner._silence()  # it is computed on one of the interpreters
+    pool, count = runner.networks(channels=2)
+    assert count == 2
 
     def waiting(network):
         def run(**inputs):
@@ -93,11 +95,31 @@ def test_rows_are_computed_at_the_same_time_while_the_caller_goes_on(song):
 
         return run
 
-    for network in networks:
-        runner._networks.free.put(waiting(network))
+    for network in [pool.free.get() for _ in range(count)]:
+        pool.free.put(waiting(network))
     restorer = runner.restorer(channels=2)
     assert len(restorer.push(song[50_000:52_048])) == 0
     together.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("threads", "channels", "interpreters", "threads_each"),
+    [(1, 1, 1, 1), (1, 2, 1, 1), (2, 1, 1, 2), (2, 2, 2, 1), (2, 6, 2, 1), (4, 1, 1, 4), (4, 2, 2, 2), (4, 6, 4, 1)],
+)
+def test_interpreters_share_the_threads(monkeypatch, threads, channels, interpreters, threads_each):
+    runner, opened = StreamingRunner(tiny_streams(), "stream_2048.tflite", num_threads=threads), []
+    runner._pools.clear()
+    honest = litert._open_network
+
+    def open_network(path, content, num_threads):
+        opened.append(num_threads)
+        return honest(path, content, num_threads)
+
+    monkeypatch.setattr(litert, "_open_network", open_network)
+    assert runner.networks(channels)[1] == interpreters
+    assert opened == [threads_each] * interpreters
+    runner.networks(channels)
+    assert len(opened) == interpreters, "they were opened again"
 
 
 def test_a_song_that_breaks_off_in_a_thread_says_why(song):

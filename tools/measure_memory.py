@@ -2,6 +2,7 @@
 
     tools/measure_memory.py                     3 minutes to 3 hours, mono, the bundled model (takes some minutes)
     tools/measure_memory.py --channels 2 --minutes 3 180
+    tools/measure_memory.py --channels 2 --minutes 3 --checkout FOLDER    beside an earlier version
 
 The song is an MP3 or FLAC file with one minute of pink noise that repeats, so that even hours of it are made within
 seconds. The table shows the peak resident memory (VmHWM) of a fresh process, and the peak of FFmpeg separately.
@@ -42,12 +43,12 @@ def make_song(path: Path, minutes: float, channels: int) -> None:
             sys.exit(done.stderr.decode())
 
 
-def measure(song: Path, options: list[str]) -> tuple[float, float, float]:
+def measure(checkout: Path, song: Path, options: list[str]) -> tuple[float, float, float]:
     """Restores a song in a child process; returns its peak memory and FFmpeg's in MiB, and the seconds it took."""
     started = time.monotonic()
     out = song.with_name("out.flac")
     command = [sys.executable, "-c", CHILD, "restore", "--force", "--overwrite", str(song), "-o", str(out), *options]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(done.stderr)
     own, others = re.findall(r"VmHWM (\d+) (\d+)", done.stdout)[-1]
@@ -60,15 +61,19 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=1, choices=(1, 2), help="channels of the song (default 1)")
     parser.add_argument("--format", default="mp3", choices=("mp3", "flac"), help="format of the song (default mp3)")
     parser.add_argument("--model", help="model as for restore (default: the bundled one)")
+    parser.add_argument("--checkout", metavar="FOLDER", type=Path, help="a checkout of an earlier version")
     args = parser.parse_args()
+    checkouts = {"": ROOT} if args.checkout is None else {"this": ROOT, "earlier": args.checkout.resolve()}
     options = ["--model", args.model] if args.model else []
-    print(f"{'minutes':>8}{'restore MB':>12}{'FFmpeg MB':>11}{'seconds':>9}{'x real time':>13}")
+    print(f"{'version':8}{'minutes':>8}{'restore MB':>12}{'FFmpeg MB':>11}{'seconds':>9}{'x real time':>13}")
     with tempfile.TemporaryDirectory() as folder:
         for minutes in args.minutes:
             song = Path(folder, f"song.{args.format}")
             make_song(song, minutes, args.channels)
-            own, others, seconds = measure(song, options)
-            print(f"{minutes:8g}{own:12.1f}{others:11.1f}{seconds:9.1f}{60 * minutes / seconds:13.0f}", flush=True)
+            for version, checkout in checkouts.items():
+                own, others, seconds = measure(checkout, song, options)
+                speed = 60 * minutes / seconds
+                print(f"{version:8}{minutes:8g}{own:12.1f}{others:11.1f}{seconds:9.1f}{speed:13.0f}", flush=True)
 
 
 if __name__ == "__main__":

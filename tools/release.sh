@@ -49,9 +49,9 @@ release() {
     --evaluation "$work/evaluation/$name/evaluation.json" --attribution "$work/music/ATTRIBUTION.md"
 }
 # The three models together have less than 20 MB.
-release "$default" exported_models --variant float16 --variant dynamic --stream 1024 --stream 32768 --leave-out stream_1024_float16.tflite --leave-out "stream_32768_*"
+release "$default" exported_models --variant float16 --variant dynamic --stream 1024 --stream 49152 --leave-out stream_1024_float16.tflite --leave-out "stream_49152_*"
 release "$live" exported_models --variant dynamic --stream 512 --leave-out '1/*' --leave-out '*.h5' --leave-out 'model*.tflite' --leave-out stream_512.tflite
-release "$lite" exported_models --variant dynamic --stream 1024 --stream 32768 --leave-out "stream_32768_*" --leave-out '1/*'
+release "$lite" exported_models --variant dynamic --stream 1024 --stream 49152 --leave-out "stream_49152_*" --leave-out '1/*'
 cp "$work/music/ATTRIBUTION.md" docs/model/ATTRIBUTION.md
 
 # Measure all bundled models on both measuring sets.

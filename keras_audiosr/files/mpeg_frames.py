@@ -4,6 +4,7 @@ Frame headers: ISO/IEC 11172-3, 2.4.1.3 (MPEG audio) and 13818-7, 6.2 (ADTS).
 """
 
 import dataclasses
+import functools
 
 # kbit/s by (MPEG-1 or later, layer), indices 1 to 14.
 _BITRATES = {
@@ -50,6 +51,12 @@ def mpeg_frame(head: bytes) -> Frame | None:
     """Parses an MPEG audio frame from its first 4 bytes; returns `None` if no frame begins here."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
+    return _parse_header(head[:4])
+
+
+# A song has thousands of frames, and few different headers.
+@functools.lru_cache(maxsize=1024)
+def _parse_header(head: bytes) -> Frame | None:
     version_bits, layer = head[1] >> 3 & 3, 4 - (head[1] >> 1 & 3)
     bitrate_index, rate_index = head[2] >> 4, head[2] >> 2 & 3
     # Index 0 is free format, which does not declare its length.

@@ -1,9 +1,10 @@
 """Reads an output back before it is renamed, to verify that the disk holds what was written."""
 
 import contextlib
+import functools
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import soundfile
 
 from ..errors import AudioFileError
 from ..processes.file_systems import sync
+from ..processes.threads import Workers
 from ..sound.layouts import USUAL, same_layout, speakers
 from . import audio_files, headers
 from .formats import FORMATS, held_layout
@@ -38,13 +40,18 @@ def require_written(path: Path, writer: Writer, info: headers.AudioInfo) -> None
     """
     _drop_from_cache(path)
     digest = hashlib.md5(usedforsecurity=False)
+    # One thread computes the checksum while this one decodes the next block.
+    workers = Workers(1)
+    counted: Callable[[], None] = workers.start(lambda: None)
     length = 0
     held, _ = held_layout(path.suffix, info.channels, info.channel_layout)
     try:
         found = _found(path, info, held)
         for block in _blocks(path, writer, found):
             length += len(block)
-            digest.update(little_endian(block).data)
+            counted()
+            counted = workers.start(functools.partial(digest.update, little_endian(block).data))
+        counted()
     except (AudioFileError, soundfile.LibsndfileError) as error:
         raise AudioFileError(
             f"what was written must be readable; {error}; check the disk, and restore again"

@@ -17,7 +17,7 @@ from ..serving import Server
 from .others import bring
 from .outcome import FailedFile, Outcome, SkippedFile
 from .plan import Plan, Song
-from .reporter import Progress
+from .progress import show_progress
 from .settings import Settings
 from .song import restore_song
 
@@ -102,7 +102,7 @@ def restore_each(
     for runner in load_runners(model, jobs, options):
         runners.put(runner)
     stopped = threading.Event()
-    progress = Progress({song.source: _size(song.source) for song in plan.songs}, jobs, bars)
+    progress = show_progress({song.source: _size(song.source) for song in plan.songs}, jobs, bars)
 
     def one(song: Song) -> Outcome:
         runner = runners.get()

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from ..errors import OutputExistsError
 from ..processes.file_systems import copy
-from ..processes.partial_files import atomic_output
-from ..shelf.file_locations import bring_in
+from ..processes.partial_files import atomic_output, link_or_copy
 from .outcome import CopiedFile, PlannedFile
 from .settings import Settings
 
@@ -50,7 +49,7 @@ def bring(source: Path, target: Path, settings: Settings) -> CopiedFile | Planne
         planned = PlannedFile(source, target, size, "copy")
         return planned if settings.others == "copy" else PlannedFile(source, target, 0, "link")
     if settings.others == "link":
-        bring_in(source, target)
+        link_or_copy(source, target)
     else:
         with atomic_output(target, replace=settings.overwrite) as partial:
             copy(source, partial)

@@ -1,10 +1,8 @@
-"""Prints progress bars on a terminal, a line or a JSON object for each file, and a summary at the end of a run."""
+"""Prints a line or a JSON object for each file, and a summary at the end of a run."""
 
-import contextlib
 import dataclasses
 import json
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -13,87 +11,10 @@ from typing import Any, TextIO
 
 from ..files.formats import MEASUREMENTS
 from .outcome import CopiedFile, FailedFile, Outcome, PlannedFile, RestoredFile, SkippedFile
-from .plan import Song
+from .progress import print_line
 from .sizes import in_words
 
 PROGRAM = "keras-audiosr"
-
-
-class Progress:
-    """Shows one bar for the whole run and one for the current song, on a terminal only.
-
-    The bar for the whole run counts the bytes of the songs, so that it can estimate the remaining time from the first
-    block on. Skipped and failed songs take almost no time, so their bytes are removed from its total.
-
-    Args:
-        sizes: size of each song in bytes, by its path. A single song has no bar for the whole run.
-        jobs: number of songs at a time. If there are several, single songs have no bars.
-        bars: whether bars are shown at all.
-    """
-
-    def __init__(self, sizes: dict[Path, int], jobs: int, bars: bool = True):
-        from tqdm import tqdm
-
-        self._tqdm = tqdm
-        self._sizes = sizes
-        self._one = bars and jobs == 1
-        self._done: dict[Path, float] = {}
-        self._files = 0
-        self._changing = threading.Lock()
-        self._all = tqdm(
-            desc=self._description(),
-            total=sum(sizes.values()),
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| {elapsed}<{remaining}",
-            smoothing=0.05,
-            disable=None if bars and len(sizes) > 1 else True,
-        )
-
-    def _description(self) -> str:
-        return f"restore {self._files}/{len(self._sizes)}"
-
-    def finished(self, outcome: Outcome) -> None:
-        """Counts a finished song, with any outcome."""
-        with self._changing:
-            self._files += 1
-            size, done = self._sizes.get(outcome.source, 0), self._done.pop(outcome.source, 0.0)
-            if isinstance(outcome, RestoredFile):
-                self._all.update(size - done)
-            else:
-                self._all.total -= size
-                self._all.update(-done)
-            self._all.set_description_str(self._description())
-
-    def close(self) -> None:
-        """Closes the bar for the whole run."""
-        self._all.close()
-
-    @contextlib.contextmanager
-    def song(self, song: Song) -> Iterator[Any]:
-        """Shows the bar of one song.
-
-        Yields:
-            A function `advance(seconds, total)`. Call it with the seconds of music restored since the last call, and
-            with the length of the song in seconds (0.0 if unknown).
-        """
-        bar = self._tqdm(
-            desc=song.source.name,
-            bar_format="{desc}: {bar} {elapsed}<{remaining}",
-            disable=None if self._one else True,
-            leave=False,
-        )
-
-        def advance(seconds: float, total: float) -> None:
-            bar.total = total or None
-            bar.update(seconds)
-            with self._changing:
-                done = self._done.get(song.source, 0.0)
-                size = self._sizes[song.source]
-                step = min(size * seconds / total, size - done) if total else 0.0
-                self._done[song.source] = done + step
-                self._all.update(step)
-
-        with bar:
-            yield advance
 
 
 class Reporter:
@@ -221,12 +142,10 @@ class Reporter:
         return "; ".join([", ".join(parts), *([", ".join(work)] if work else []), *others])
 
     def _line(self, text: str, file: TextIO) -> None:
-        from tqdm import tqdm
-
         for path, name in self._names.items():
             text = text.replace(path, name)
-        # tqdm.write keeps the line apart from the bar. Line breaks in paths are removed, so the text stays on one line.
-        tqdm.write(" ".join(text.splitlines()), file=file)
+        # Line breaks in paths are removed, so that the text stays on one line.
+        print_line(" ".join(text.splitlines()), file)
 
 
 _EVENTS = {

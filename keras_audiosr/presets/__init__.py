@@ -7,13 +7,11 @@ can be read without Keras.
 import json
 import os
 import re
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from ..errors import ArtifactError, UsageError, cause
 from .reading import nearest, require_keys
-from .settings import read_preset
 
 __all__ = [
     "DEFAULT_PRESET",
@@ -27,6 +25,7 @@ __all__ = [
     "read_recorded",
 ]
 
+_FOLDER = Path(__file__).parent
 DEFAULT_PRESET = "paired_resnet_bands_44k"
 # The name of the default in version 0.1.0. Command lines with that name still work, and use the current default.
 _RENAMED = {"paired_resnet_frame_44k": DEFAULT_PRESET}
@@ -34,8 +33,7 @@ _RENAMED = {"paired_resnet_frame_44k": DEFAULT_PRESET}
 
 def list_presets() -> list[str]:
     """Returns the names of the presets in the package, in alphabetical order."""
-    files = resources.files(__package__).iterdir()
-    return sorted(file.name.removesuffix(".json") for file in files if file.name.endswith(".json"))
+    return sorted(file.stem for file in _FOLDER.glob("*.json"))
 
 
 def current_name(name: str) -> str:
@@ -61,12 +59,14 @@ def load_preset(name_or_path: str | os.PathLike[str]) -> dict:
     """
     name = current_name(str(name_or_path))
     if name in list_presets():
-        text = resources.files(__package__).joinpath(f"{name}.json").read_text("utf-8")
+        text = (_FOLDER / f"{name}.json").read_text("utf-8")
     elif Path(name).suffix == ".json" and Path(name).is_file():
         text = _read(Path(name))
     else:
         near = nearest(name, list_presets())
         raise UsageError(f"a preset's name or a .json file is needed; received {name!r}; did you mean {near!r}?")
+    from .settings import read_preset  # imported here, because `restore` reads no preset
+
     preset = _parse(text, name)
     read_preset(preset, name)
     _require_name(preset, name)
@@ -149,5 +149,5 @@ def is_bundled(path: str | os.PathLike[str]) -> bool:
 
 def _bundled_roots() -> tuple[Path, Path]:
     # In a wheel the folder is inside the package; in a checkout it lies beside the package.
-    package = Path(__file__).parents[1]
+    package = _FOLDER.parent
     return package / "exported_models", package.parent / "exported_models"

@@ -20,7 +20,7 @@ import soundfile
 
 from ..annotations import StrPath
 from ..errors import AudioFileError, OutputExistsError, cause
-from .file_systems import lock, require_name, sync
+from .file_systems import copy, lock, require_name, sync
 
 _NAME = re.compile(r"\.[0-9a-f]{16}\.partial(\.\w+)?")
 # With these flags, if the system has them, links are not followed and pipes do not block.
@@ -57,6 +57,36 @@ def atomic_output(path: StrPath, replace: bool = True) -> Iterator[Path]:
                 take_new_name(partial, path)
     except (OSError, soundfile.LibsndfileError) as error:
         raise _unwritable(path, error) from error
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """Puts `source` at the path `target`, as a hard link if possible, otherwise as a copy.
+
+    Raises:
+        AudioFileError: `source` is missing, or `target` cannot be written.
+    """
+    if not source.is_file():
+        raise AudioFileError(f"a file that is linked or copied must exist; {source} is missing; bring it back")
+    with contextlib.suppress(OSError):
+        if target.samefile(source):
+            return
+    link = target.with_name(f".{secrets.token_hex(8)}.link")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            link.hardlink_to(source.resolve())
+            os.replace(link, target)
+        except OSError:
+            with atomic_output(target) as partial:
+                # The copy keeps the time, because a later run uses it to see whether the source has changed.
+                copy(source, partial)
+    except OSError as error:
+        raise AudioFileError(
+            f"the output must be writable; {target}: {cause(error)}; check the folder, its permissions and the free"
+            " space"
+        ) from error
+    finally:
+        link.unlink(missing_ok=True)
 
 
 def write_json(path: StrPath, content: Any) -> None:

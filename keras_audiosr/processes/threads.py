@@ -1,8 +1,11 @@
-"""Threads: many items side by side, and single calls whose results are needed later."""
+"""Threads: many items side by side, and calls in the background whose results are needed later."""
 
 import concurrent.futures
+import contextlib
 import os
+import queue
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterable
 from typing import TypeVar
 
@@ -20,28 +23,53 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def in_thread(work: Callable[[], Result]) -> Callable[[], Result]:
-    """Starts `work()` in a thread of its own; returns a function that waits for the result or raises the exception."""
-    future: concurrent.futures.Future[Result] = concurrent.futures.Future()
+class Workers:
+    """Threads that make calls in the background, in the order in which they are given.
 
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
+    A `ThreadPoolExecutor` is not used, because Python waits for its threads at exit, even after Ctrl-C. The threads end
+    when this object is not used any more and its calls are done.
 
-    # A ThreadPoolExecutor is not used, because Python waits for its threads at exit, even after Ctrl-C.
-    try:
-        threading.Thread(target=run, daemon=True).start()
-    except RuntimeError:  # there is no memory for the stack of another thread
-        run()
-    return future.result
+    Args:
+        count: number of threads. If it is 0, `start` makes the call itself.
+    """
+
+    def __init__(self, count: int):
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._count = 0
+        # If there is no memory for the stacks of all threads, there are fewer.
+        with contextlib.suppress(RuntimeError):
+            for _ in range(count):
+                threading.Thread(target=_make_calls, args=(self._calls,), daemon=True).start()
+                self._count += 1
+        weakref.finalize(self, _end, self._calls, self._count)
+
+    def start(self, work: Callable[[], Result]) -> Callable[[], Result]:
+        """Calls `work()` in a thread; returns a function that waits for the result or raises the exception."""
+        if not self._count:
+            result = work()
+            return lambda: result
+        future: concurrent.futures.Future[Result] = concurrent.futures.Future()
+
+        def call() -> None:
+            try:
+                future.set_result(work())
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._calls.put(call)
+        return future.result
 
 
-def at_once(work: Callable[[], Result]) -> Callable[[], Result]:
-    """Calls `work()` now, so that an exception is raised here; returns a function that returns the result."""
-    result = work()
-    return lambda: result
+def _make_calls(calls: "queue.SimpleQueue[Callable[[], None] | None]") -> None:
+    while (call := calls.get()) is not None:
+        call()
+        # Otherwise the arrays of this call would be kept until the next one.
+        del call
+
+
+def _end(calls: "queue.SimpleQueue[Callable[[], None] | None]", count: int) -> None:
+    for _ in range(count):
+        calls.put(None)
 
 
 def side_by_side(

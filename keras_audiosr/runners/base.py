@@ -22,8 +22,7 @@ class RunnerOptions:
     Attributes:
         trust: whether a SavedModel that did not come with this package may be run. It is a program, which can read and
             write files; TFLite and Keras files are not.
-        num_threads: CPU threads of a LiteRT network that takes whole windows; each thread computes one window at a
-            time. The samples do not depend on it.
+        num_threads: CPU threads of a LiteRT network. The samples do not depend on it.
         step: length of a step in samples. If an exported model has streaming networks, the one with the nearest step
             length is opened instead of the network that takes whole windows.
     """

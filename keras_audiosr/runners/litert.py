@@ -1,12 +1,13 @@
 """Runs TensorFlow Lite models with LiteRT, the default of `restore`. It does not import TensorFlow."""
 
 import contextlib
+import functools
 import os
 import queue
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from .artifact import facts_of, read_metadata, read_verified
 from .base import Runner
 
 TFLITE = "model.tflite"
+_Network: TypeAlias = Callable[..., dict[str, np.ndarray]]
+_Shapes: TypeAlias = dict[str, tuple[int, ...]]
 
 
 class LiteRTRunner(Runner):
@@ -63,7 +66,8 @@ class NetworkPool:
     Args:
         path: path of the file, for messages.
         content: the file's bytes.
-        count: number of interpreters, each on one CPU thread. More calls wait until one of them is free.
+        count: number of interpreters. More calls wait until one of them is free.
+        num_threads: CPU threads of each interpreter.
 
     Raises:
         ArtifactError: LiteRT cannot run the network.
@@ -73,36 +77,38 @@ class NetworkPool:
         free: the interpreters that are not in use.
     """
 
-    def __init__(self, path: Path, content: bytes, count: int):
-        self.free: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        for _ in range(count):
-            network, self.shapes = _open_network(path, content)
+    def __init__(self, path: Path, content: bytes, count: int = 1, num_threads: int = 1):
+        self._open = functools.partial(_open_network, path, content, num_threads)
+        self.free: queue.SimpleQueue[_Network] = queue.SimpleQueue()
+        self._count = 0
+        self.grow(count)
+
+    def grow(self, count: int) -> None:
+        """Opens more interpreters until there are `count` of them."""
+        for _ in range(self._count, count):
+            network, self.shapes = self._open()
             self.free.put(network)
-        # Python must not exit while a thread is still inside LiteRT, for example after an interrupt. Therefore this
-        # waits for the calls in flight.
-        weakref.finalize(self, _wait_until_idle, self.free, count)
+            self._count += 1
+            # Python must not exit while a thread is still inside LiteRT, for example after an interrupt. Therefore it
+            # takes every interpreter first, which waits for the calls in flight.
+            weakref.finalize(self, self.free.get)
 
     def __call__(self, **inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Runs a free interpreter; returns the outputs by name."""
         network = self.free.get()
         try:
-            outputs: dict[str, np.ndarray] = network(**inputs)
-            return outputs
+            return network(**inputs)
         finally:
             self.free.put(network)
 
 
-def _wait_until_idle(networks: "queue.SimpleQueue[Any]", count: int) -> None:
-    for _ in range(count):
-        networks.get()
-
-
-def _open_network(path: Path, content: bytes) -> tuple[Any, tuple[dict, dict]]:
-    """Opens a `.tflite` file with one signature on one CPU thread.
+def _open_network(path: Path, content: bytes, num_threads: int) -> tuple[_Network, tuple[_Shapes, _Shapes]]:
+    """Opens a `.tflite` file with one signature.
 
     Args:
         path: path of the file, for messages.
         content: the file's bytes.
+        num_threads: CPU threads that share the work of each layer. The samples do not depend on it.
 
     Returns:
         A function that calls the signature, and two dicts with the shapes of its inputs and its outputs by name.
@@ -114,19 +120,29 @@ def _open_network(path: Path, content: bytes) -> tuple[Any, tuple[dict, dict]]:
 
     try:
         with _quiet_stderr():
-            interpreter = Interpreter(model_content=content, num_threads=1)
+            interpreter = Interpreter(model_content=content, num_threads=num_threads)
             interpreter.allocate_tensors()
         (signature,) = interpreter.get_signature_list()
-        network = interpreter.get_signature_runner(signature)
-        inputs, outputs = (
-            {name: tuple(map(int, detail["shape"])) for name, detail in details.items()}
-            for details in (network.get_input_details(), network.get_output_details())
-        )
+        runner = interpreter.get_signature_runner(signature)
+        inputs, outputs = runner.get_input_details(), runner.get_output_details()
     except (ValueError, RuntimeError) as error:
         raise ArtifactError(
             f"a model that LiteRT can run is needed; {path}: {_one_line(error)}; export it again"
         ) from error
-    return network, (inputs, outputs)
+
+    # `runner(...)` would resize all inputs and allocate all tensors again in every call.
+    def network(**arrays: np.ndarray) -> dict[str, np.ndarray]:
+        for name, detail in inputs.items():
+            interpreter.set_tensor(detail["index"], arrays[name])
+        interpreter.invoke()
+        return {name: interpreter.get_tensor(detail["index"]) for name, detail in outputs.items()}
+
+    del runner  # LiteRT refuses to run while another object refers to the interpreter
+    return network, (_shapes(inputs), _shapes(outputs))
+
+
+def _shapes(details: dict[str, dict[str, Any]]) -> _Shapes:
+    return {name: tuple(map(int, detail["shape"])) for name, detail in details.items()}
 
 
 @contextlib.contextmanager

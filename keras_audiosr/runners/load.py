@@ -39,8 +39,8 @@ def load_runner(
             - `None` for the default preset.
         trust: whether a SavedModel that did not come with this package may be run. It is a program, which can read and
             write files; TFLite and Keras files are not.
-        num_threads: CPU threads of a LiteRT network. Each thread computes one window, or one step of mid, of side or of
-            another channel, at a time. The samples do not depend on it.
+        num_threads: CPU threads of a LiteRT network. Each thread computes one window at a time. Steps of mid, side and
+            other channels share the threads. The samples do not depend on it.
 
     Raises:
         ArtifactError: there is no such model, the model is damaged, it is a SavedModel that did not come with this

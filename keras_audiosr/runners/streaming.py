@@ -1,6 +1,7 @@
 """Restores music block by block as it arrives, with a stateful network on LiteRT. It does not import TensorFlow."""
 
 import collections
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,18 @@ import numpy as np
 
 from ..annotations import StrPath
 from ..errors import ArtifactError, UsageError
-from ..processes.threads import at_once, in_thread
+from ..processes.threads import Workers
 from ..sound.framing import BlockProcessor, SampleQueue
 from ..sound.mid_side import Pairs, channel_pairs, to_left_right, to_mid_side
 from ..sound.resample import CorrectionAtRate
+from ..sound.zero_runs import ZeroRuns
 from .artifact import METADATA, facts_of, read_metadata, read_verified
 from .base import Runner
 from .litert import NetworkPool
 
 _NUMBERS = ("hop_length", "latency", "warm_up")
+# Number of steps that a stream with several interpreters begins before it waits for the oldest one.
+_STEPS_AHEAD = 2
 
 
 class StreamingRunner(Runner):
@@ -26,8 +30,9 @@ class StreamingRunner(Runner):
     Args:
         folder: the exported model, a folder with `metadata.json`.
         file: name of a `.tflite` file in the folder that `export --stream` wrote.
-        num_threads: number of CPU threads. Mid, side and other channels are computed at the same time, each in a thread
-            of its own, while the caller goes on. If it is 1, everything is computed in the caller's thread.
+        num_threads: number of CPU threads. Mid, side and other channels are computed at the same time while the caller
+            goes on. If there is only one channel, the threads share the work of each layer. If it is 1, everything is
+            computed in the caller's thread. The samples do not depend on it.
 
     Raises:
         ArtifactError: the file is missing or damaged (SHA-256), or is not the step that `metadata.json` describes.
@@ -35,7 +40,6 @@ class StreamingRunner(Runner):
     Attributes:
         step_length: length of a step in samples.
         latency: number of samples by which a step's output lags behind its input.
-        steps_ahead: number of steps that a stream begins before it waits for the oldest one.
 
     Example:
 
@@ -50,15 +54,21 @@ class StreamingRunner(Runner):
         super().__init__(facts_of(metadata, file))
         self.step_length, self.latency, self._warm_up, self._state_shapes = _described(folder, metadata, file)
         content = read_verified(folder, metadata, file)
-        self._networks = NetworkPool(folder / file, content, num_threads)
-        self.steps_ahead = 2 if num_threads > 1 else 0
+        self._num_threads = num_threads
+        self._open = functools.partial(NetworkPool, folder / file, content)
+        # One pool for each number of threads that an interpreter can have.
+        self._pools: dict[int, NetworkPool] = {}
+        # Most songs have two channels, so their first interpreter is opened now and examined.
+        networks = self._pool(self._interpreters(2))
         block = (1, self.step_length, 1)
         wanted = ({"lossy": block} | self._state_shapes, {"restored": block} | self._state_shapes)
-        if self._networks.shapes != wanted:
+        if networks.shapes != wanted:
             raise ArtifactError(
-                f"the step must take and return {wanted}; {folder / file} has {self._networks.shapes}; export it again"
+                f"the step must take and return {wanted}; {folder / file} has {networks.shapes}; export it again"
             )
-        self._silence = self._state_of_silence()
+        # The states of silence are computed while the caller opens its first song.
+        start = Workers(1 if num_threads > 1 else 0).start
+        self._silence = start(functools.partial(self._state_of_silence, networks))
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
         """Restores each row of `(batch, time, 1)` as a separate signal, preceded and followed by silence."""
@@ -74,10 +84,29 @@ class StreamingRunner(Runner):
         """Returns a new stream at the model's sample rate. The streams of one runner are independent of each other."""
         return StreamingRestorer(self, channels, pairs)
 
-    def step(self, lossy: np.ndarray, states: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def networks(self, channels: int) -> tuple[NetworkPool, int]:
+        """Returns the interpreters for a signal, and the number of them that may run at the same time."""
+        count = self._interpreters(channels)
+        pool = self._pool(count)
+        pool.grow(count)
+        return pool, count
+
+    def _interpreters(self, channels: int) -> int:
+        return max(1, min(channels, self._num_threads))
+
+    def _pool(self, interpreters: int) -> NetworkPool:
+        share = self._num_threads // interpreters
+        if share not in self._pools:
+            self._pools[share] = self._open(num_threads=share)
+        return self._pools[share]
+
+    def step(
+        self, networks: NetworkPool, lossy: np.ndarray, states: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Runs one step on a mid, a side, or a single channel.
 
         Args:
+            networks: the interpreters.
             lossy: array `(step_length,)` float32.
             states: the states that the last step returned.
 
@@ -87,7 +116,7 @@ class StreamingRunner(Runner):
         Raises:
             ArtifactError: the model returns values that are not finite.
         """
-        results = self._networks(lossy=lossy[None, :, None], **states)
+        results = networks(lossy=lossy[None, :, None], **states)
         restored = results.pop("restored")[0, :, 0]
         if not np.isfinite(restored).all():
             raise ArtifactError(
@@ -95,11 +124,11 @@ class StreamingRunner(Runner):
             )
         return restored, results
 
-    def _state_of_silence(self) -> dict[str, np.ndarray]:
+    def _state_of_silence(self, networks: NetworkPool) -> dict[str, np.ndarray]:
         """Returns the states after endless silence, which are not zero in every layer."""
         states = {name: np.zeros(shape, np.float32) for name, shape in self._state_shapes.items()}
         for _ in range(self._warm_up // self.step_length):
-            _, states = self.step(np.zeros(self.step_length, np.float32), states)
+            _, states = self.step(networks, np.zeros(self.step_length, np.float32), states)
         return states
 
 
@@ -133,6 +162,10 @@ class StreamingRestorer:
         self.hop_length = runner.step_length
         self.latency = runner.latency
         self.sample_rate = runner.sample_rate
+        self._networks, count = runner.networks(channels)
+        # The threads of a single interpreter would wait for each other if the caller worked at the same time.
+        self._workers = Workers(count if count > 1 else 0)
+        self._steps_ahead = _STEPS_AHEAD if count > 1 else 0
         # After this number of zeros in a row, including the current sample, the output sample is silent.
         self._silent = runner.context + runner.latency + 1
         # After this number of zeros in a row, the state is that of silence again.
@@ -142,10 +175,10 @@ class StreamingRestorer:
     def reset(self) -> None:
         """Resets the state, so that a new signal can begin."""
         # Each of these functions waits for the step before, and returns the states after it.
-        self._states: list[Callable[[], dict[str, np.ndarray]]] = [lambda: self._runner._silence] * self.channels
+        self._states: list[Callable[[], dict[str, np.ndarray]]] = [self._runner._silence] * self.channels
         # Zeros are counted twice: in mid and side, and in the input channels.
-        self._coded_zeros = _ZeroRuns(self.channels, self._silent, self._settled)
-        self._zeros = _ZeroRuns(self.channels, self._silent, self._settled)
+        self._coded_zeros = ZeroRuns(self.channels, self._silent, self._settled)
+        self._zeros = ZeroRuns(self.channels, self._silent, self._settled)
         self._queue = SampleQueue(self.channels)
         self._pending: collections.deque[Callable[[], np.ndarray]] = collections.deque()
         self._received = self._begun = self._produced = self._returned = 0
@@ -194,8 +227,7 @@ class StreamingRestorer:
     def _begin_row(self, row: int, block: np.ndarray) -> Callable[[], tuple[np.ndarray, dict[str, np.ndarray]]]:
         """Starts a step of one row, which waits for the row's step before it."""
         before = self._states[row]
-        start = in_thread if self._runner.steps_ahead else at_once
-        result = start(lambda: self._runner.step(block, before()))
+        result = self._workers.start(lambda: self._runner.step(self._networks, block, before()))
         self._states[row] = lambda: result()[1]
         return result
 
@@ -225,7 +257,7 @@ class StreamingRestorer:
         block = self._queue.take(self.hop_length)
         self._pending.append(self._begin(np.pad(block, ((0, self.hop_length - len(block)), (0, 0)))))
         self._begun += self.hop_length
-        waited = max(0, len(self._pending) - self._runner.steps_ahead)
+        waited = max(0, len(self._pending) - self._steps_ahead)
         return [self._aligned(self._pending.popleft()()) for _ in range(waited)]
 
     def _aligned(self, restored: np.ndarray) -> np.ndarray:
@@ -233,42 +265,6 @@ class StreamingRestorer:
         self._produced += len(restored)
         self._returned += len(restored) - late
         return restored[late:]
-
-
-class _ZeroRuns:
-    """Counts exact zeros in a row for each channel.
-
-    Args:
-        channels: number of channels.
-        silent: number of zeros in a row, including the current sample, from which on a sample is silent.
-        most: largest count that is remembered. Counts start at it, because the signal follows endless silence.
-
-    Attributes:
-        latest: array `(channels,)` with the counts up to the newest sample, at most `most`.
-    """
-
-    def __init__(self, channels: int, silent: int, most: int):
-        self._silent = silent
-        self._most = most
-        self.latest = np.full(channels, most)
-
-    def push(self, block: np.ndarray) -> np.ndarray | None:
-        """Takes the next samples `(time, channels)`; returns which of them are silent, or `None` if there are none."""
-        if (self.latest + len(block) < self._silent).all():
-            # Music seldom ends a block with a zero, so the zeros at its end seldom have to be counted.
-            if block[-1].all():
-                self.latest = np.zeros_like(self.latest)
-            else:
-                sounding = block[::-1] != 0
-                latest = np.where(sounding.any(axis=0), sounding.argmax(axis=0), self.latest + len(block))
-                self.latest = np.minimum(latest, self._most)
-            return None
-        positions = np.arange(len(block))[:, None]
-        last = np.maximum.accumulate(np.where(block != 0, positions, -1 - self.latest), axis=0)
-        counts = positions - last
-        self.latest = np.minimum(counts[-1], self._most)
-        silent: np.ndarray = counts >= self._silent
-        return silent
 
 
 def _described(folder: Path, metadata: dict[str, Any], file: str) -> tuple:

@@ -10,7 +10,8 @@ from ..codecs.round_trip import encode_file, encoder_of, same_samples
 from ..codecs.spec import KNOWN_CODECS, CodecSpec
 from ..errors import AudioSRError
 from ..files import audio_files, headers
-from .file_locations import bring_in, read_track
+from ..processes.partial_files import link_or_copy
+from .file_locations import read_track
 from .manifests import Pair, Track
 
 
@@ -65,7 +66,7 @@ def make_twin(task: Twin, track: Track, lossless_name: str, lossless: np.ndarray
         # For the known codecs, the name and the bitrate describe the file completely.
         codec = f"{info.codec}@{info.bitrate}k" if info.codec in KNOWN_CODECS and info.bitrate else "unknown"
         expected = None
-        bring_in(task.brought, path)
+        link_or_copy(task.brought, path)
     try:
         lossy, _ = audio_files.read(path, track.sample_rate)
         delay = measure_delay(lossless, lossy, track.sample_rate, expected=expected).delay
@@ -104,7 +105,7 @@ def make_twin(task: Twin, track: Track, lossless_name: str, lossless: np.ndarray
 def make_twins(item: TrackTwins) -> list[tuple[Twin, Pair | Exception]]:
     """Makes the missing twins of one track, and returns the `Pair` or the error of each."""
     try:
-        bring_in(item.source, item.out / item.lossless)
+        link_or_copy(item.source, item.out / item.lossless)
         lossless = read_track(item.out / item.lossless, item.track)
     except (AudioSRError, OSError, MemoryError) as error:
         return [(task, error) for task in item.tasks]

@@ -1,8 +1,5 @@
-"""Locates the files of a manifest: keeps or links them in its folder, and matches twins to tracks by name."""
+"""Locates the files of a manifest: says where they are kept, and matches twins to tracks by name."""
 
-import contextlib
-import os
-import secrets
 import unicodedata
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,12 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import AudioFileError, cause
+from ..errors import AudioFileError
 from ..files import audio_files
 from ..files.flac_header import streaminfo_md5
 from ..files.formats import MUSIC_SUFFIXES
-from ..processes.file_systems import copy
-from ..processes.partial_files import atomic_output
 from .manifests import Track
 
 # Suffixes of the files that are considered in a folder of twins. They include films, whose sound can be a twin.
@@ -29,36 +24,6 @@ def path_inside(path: Path, out: Path, folder: str, name: str) -> str:
     """
     path, out = path.parent.resolve() / path.name, out.resolve()
     return path.relative_to(out).as_posix() if path.is_relative_to(out) else f"{folder}/{name}"
-
-
-def bring_in(source: Path, target: Path) -> None:
-    """Puts `source` at the path `target`, as a hard link if possible, otherwise as a copy.
-
-    Raises:
-        AudioFileError: `source` is missing, or `target` cannot be written.
-    """
-    if not source.is_file():
-        raise AudioFileError(f"the files of a manifest must exist; {source} is missing; make the manifest again")
-    with contextlib.suppress(OSError):
-        if target.samefile(source):
-            return
-    link = target.with_name(f".{secrets.token_hex(8)}.link")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            link.hardlink_to(source.resolve())
-            os.replace(link, target)
-        except OSError:
-            with atomic_output(target) as partial:
-                # The copy keeps the time, because a later run uses it to see whether the source has changed.
-                copy(source, partial)
-    except OSError as error:
-        raise AudioFileError(
-            f"the output must be writable; {target}: {cause(error)}; check the folder, its permissions and the free"
-            " space"
-        ) from error
-    finally:
-        link.unlink(missing_ok=True)
 
 
 def read_track(path: Path, track: Track) -> np.ndarray:

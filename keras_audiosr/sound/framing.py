@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from ..errors import UsageError
-from ..processes.threads import at_once, in_thread
+from ..processes.threads import Workers
 from .mid_side import Pairs, channel_pairs, to_left_right, to_mid_side
 
 
@@ -88,7 +88,7 @@ class OverlapSave:
         window_length: samples per window.
         context: samples on each side that can influence an output sample.
         channels: number of audio channels.
-        in_flight: number of concurrent calls of `predict`. Above 1 each call runs in its own thread, so `predict` must
+        in_flight: number of concurrent calls of `predict`. Above 1 they run in threads, so `predict` must
             be thread-safe. The results are put back in order. This suits a `predict` that waits for a server or that
             computes on several cores.
         pairs: indices of left and right channels, as for `mid_side.channel_pairs`.
@@ -114,6 +114,7 @@ class OverlapSave:
             )
         self._predict = predict
         self._in_flight = in_flight
+        self._workers = Workers(in_flight if in_flight > 1 else 0)
         self._pending: collections.deque[Callable[[], np.ndarray]] = collections.deque()
         self._context = context
         self._pairs = channel_pairs(channels, pairs)
@@ -180,8 +181,7 @@ class OverlapSave:
         windows = self._window[active, :, None]
         silent = self._silent(self._window)
         unheard = self._silent(to_left_right(self._window.T, self._pairs).T) if self._pairs else silent
-        start = in_thread if self._in_flight > 1 else at_once
-        result = start(lambda: self._predict(windows))
+        result = self._workers.start(lambda: self._predict(windows))
 
         def finished() -> np.ndarray:
             for row, output in zip(active, result(), strict=True):
