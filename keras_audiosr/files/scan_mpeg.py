@@ -47,6 +47,8 @@ class _Walk:
         self._size = os.fstat(file.fileno()).st_size
         if not adts:
             self._size = _sound_end(file, self._size)
+        # Some bytes of the file from an offset on, because a read for each frame would be slow.
+        self._chunk, self._chunk_start = b"", 0
         self._kind: tuple | None = None
         self._length = 0
         self._tag_inside = False
@@ -60,8 +62,10 @@ class _Walk:
         self.mono = self.stereo = False
 
     def _head(self, position: int) -> bytes:
-        self._file.seek(position)
-        return self._file.read(HEAD)
+        start = position - self._chunk_start
+        if not 0 <= start <= len(self._chunk) - HEAD:
+            self._chunk, self._chunk_start, start = self._bytes(position, position + _CHUNK), position, 0
+        return self._chunk[start : start + HEAD]
 
     def run(self) -> None:
         position = 0
