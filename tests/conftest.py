@@ -5,6 +5,20 @@ import numpy as np
 import pytest
 import soundfile
 
+# The files whose tests take longest, beginning with the slowest. They begin first, so that no worker is idle at the end.
+LONGEST = (
+    "test_notebooks.py", "test_distribution.py", "test_train_faults.py", "test_study.py", "test_export.py",
+    "test_models_export.py", "test_layouts.py", "test_train.py", "test_train_sources.py", "test_serving.py",
+    "test_pipeline.py", "test_fuzz.py", "test_beam.py", "test_evaluate.py", "test_serve.py", "test_presets.py",
+    "test_serving_operation.py", "test_streaming.py", "test_streaming_layers.py", "test_mid_side.py",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the longest files first. Workers take whole files in this order (`--no-loadscope-reorder`)."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(places)))
+
 
 def music(duration: float = 3.0, sample_rate: int = 44100, channels: int = 2, seed: int = 0) -> np.ndarray:
     """Decaying chords over full-band noise bursts: array `(time, channels)` float32, peak 0.5.

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from conftest import LONGEST
 
 from keras_audiosr.files.formats import MUSIC_SUFFIXES
 
@@ -172,3 +173,7 @@ def test_messages_say_received(path):
     """One word for what was handed over, whichever function says it."""
     texts = [node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)]
     assert not [text for text in texts if isinstance(text, str) and re.search(r"\bgot\b", text)]
+
+
+def test_the_longest_test_files_exist():
+    assert not [name for name in LONGEST if not (ROOT / "tests" / name).is_file()]

@@ -11,6 +11,8 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 source tools/environment.sh
 legs="${1:-reference newest docs wheel}"
+# The tests start many processes. Without compiled modules on the disk, each of them would compile the package again.
+unset PYTHONDONTWRITEBYTECODE
 
 # The installed wheel must be enough to restore a song, without the checkout on the path and without TensorFlow.
 wheel() {
@@ -72,6 +74,6 @@ for leg in $legs; do
     "$python" -m ruff format --check .
     "$python" -m mypy
   fi
-  TF_CPP_MIN_LOG_LEVEL=3 "$python" -m pytest -n "$(nproc)" --dist loadfile
+  TF_CPP_MIN_LOG_LEVEL=3 "$python" -m pytest -n "$(nproc)" --dist loadfile --no-loadscope-reorder
 done
 echo "All tests passed."
