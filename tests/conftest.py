@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-# The files whose tests take longest, beginning with the slowest. They begin first, so that no worker is idle at the end.
+# The files whose tests take longest, the slowest first. They begin first, so that no worker is idle at the end.
 LONGEST = (
     "test_notebooks.py", "test_distribution.py", "test_train_faults.py", "test_study.py", "test_export.py",
     "test_models_export.py", "test_layouts.py", "test_train.py", "test_train_sources.py", "test_serving.py",
