@@ -1,4 +1,4 @@
-"""What one process of a test run makes and all of them use: exports cost a TensorFlow each."""
+"""Makes files once for all processes of a test run. Exporting a model in each process would be slow."""
 
 import fcntl
 import functools
@@ -9,9 +9,10 @@ from pathlib import Path
 
 
 def once(make: Callable[[Path], Path]) -> Callable[[], Path]:
-    """Decorates a function that makes something in an empty folder and returns its path, which nobody changes.
+    """Decorates a function that makes a file or folder in an empty folder and returns its path.
 
-    It is called once a run, whether pytest runs alone or pytest-xdist in several processes: the others wait.
+    The function is called once in a test run. If pytest-xdist runs several processes, the others wait for the result.
+    Tests must not change what was made.
     """
 
     @functools.cache

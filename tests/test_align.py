@@ -1,4 +1,4 @@
-"""`measure_delay`: the lag that was put in comes out, and what is no pair is refused with its reason."""
+"""Tests that `measure_delay` finds a known lag, and that it explains why two files are not a pair."""
 
 import numpy as np
 import pytest
@@ -11,12 +11,12 @@ RATE = 44100
 
 
 def shifted(audio: np.ndarray, delay: int) -> np.ndarray:
-    """`audio` that lags by `delay` samples, as a decoder gives it: longer, or without its beginning."""
+    """Returns `audio` delayed by `delay` samples like a decoder's output: longer, or with its beginning cut off."""
     return np.pad(audio, ((delay, 700), (0, 0))) if delay >= 0 else audio[-delay:]
 
 
 def damaged(audio: np.ndarray, seed: int = 0) -> np.ndarray:
-    """What a poor codec leaves: everything above 3 kHz gone, and noise 12 dB below the rest."""
+    """Returns `audio` as after a poor codec: without content above 3 kHz, and with noise 12 dB below the rest."""
     spectrum = np.fft.rfft(audio, axis=0)
     spectrum[int(3000 / RATE * len(audio)) :] = 0
     low = np.fft.irfft(spectrum, len(audio), axis=0)
@@ -58,7 +58,7 @@ def test_opposite_phase_between_channels_does_not_cancel():
 
 
 def test_loop_is_settled_by_what_differs():
-    """A bar repeated exactly every 5,000 samples, under a melody that is not."""
+    """A bar repeats exactly every 5,000 samples, and a melody that does not repeat settles the lag."""
     bar = np.tile(music(5000 / RATE, RATE, 1), (40, 1))
     audio = bar + 0.3 * music(len(bar) / RATE, RATE, 1, seed=3)[: len(bar)]
     assert measure_delay(audio, shifted(damaged(audio), 1105), RATE).delay == 1105

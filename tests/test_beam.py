@@ -1,4 +1,4 @@
-"""The stages on Apache Beam, with two worker processes: byte for byte what the local runner writes."""
+"""Tests that the stages write the same bytes on Apache Beam, with two worker processes, as with the local runner."""
 
 import builtins
 import importlib.util
@@ -25,12 +25,12 @@ needs_beam = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def workers_find_the_package(monkeypatch):
-    """Beam's workers are processes that start from the environment, as they would elsewhere."""
+    """Lets Beam's workers import the package and the tests. They are new processes that see only the environment."""
     monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file, hidden ones too but for locks and for what holds times of files."""
+    """Returns the contents of all files, also hidden ones, but without the lock and the file that has file times."""
     skipped = (".encode.lock", ".rip.json")
     files = (path for path in folder.rglob("*") if path.is_file() and path.name not in skipped)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
@@ -65,7 +65,7 @@ def test_an_error_of_the_work_comes_back_as_it_was(tmp_path):
 
 @needs_beam
 def test_the_road_to_windows_is_the_same_to_the_byte(tmp_path, shelf):
-    # Two of the discs' tracks have one name on one album, so that one of them becomes "(2)".
+    # Two tracks of one album have the same name, so one of them must be renamed to "(2)".
     discs = tmp_path / "discs"
     shutil.copytree(shelf, discs)
     (discs / "Album 0" / "CD 2").mkdir()
@@ -78,7 +78,8 @@ def test_the_road_to_windows_is_the_same_to_the_byte(tmp_path, shelf):
         encoded = encode(out / "shelf" / "tracks.jsonl", out / "pairs", ["mp3@64k", "opus@48k"], jobs=2, runner=runner)
         cut = {"window_length": 3000, "hop_length": 2000, "shard_size": 100, "runner": runner, "jobs": 2}
         window(out / "pairs" / "pairs.jsonl", out / "all", **cut)
-        # In this process, which has TensorFlow already: two pipelines, one to count and one to write.
+        # `min_level` needs two pipelines: one counts windows and one writes them. They run in this process, which has
+        # loaded TensorFlow already.
         here = "--direct_running_mode=in_memory --direct_num_workers=1" if runner == "beam" else ""
         window(out / "pairs" / "pairs.jsonl", out / "loud", **cut, min_level=-22.0, beam_options=here)
         reports[runner] = (ripped.made, ripped.left_out, ripped.failed, encoded.made, encoded.rejected, encoded.failed)
@@ -89,7 +90,7 @@ def test_the_road_to_windows_is_the_same_to_the_byte(tmp_path, shelf):
     assert [name for name in local if local[name] != distributed[name]] == []
     loud, everything = (json.loads(local[f"{name}/index.json"])["windows"] for name in ("loud", "all"))
     assert 0 < loud < everything
-    # Again: nothing is left to do.
+    # A second run has nothing left to do.
     again = rip(discs, tmp_path / "beam" / "shelf", runner="beam")
     assert again.made == [] and len(again.kept) == 5
     again = encode(tmp_path / "beam/shelf/tracks.jsonl", tmp_path / "beam/pairs", ["mp3@64k"], runner="beam")

@@ -1,6 +1,6 @@
-"""A step runs in TensorFlow Lite Micro's interpreter, with LiteRT's samples.
+"""Tests that a step runs in TensorFlow Lite Micro's interpreter and returns the same samples as LiteRT.
 
-Needs tflite-micro, which has only versions under way: pip install --pre tflite-micro.
+Needs tflite-micro, which has only pre-releases: pip install --pre tflite-micro.
 """
 
 import subprocess
@@ -29,7 +29,7 @@ def model(tmp_path_factory):
 def test_a_step_gives_what_litert_gives(model, variant):
     row = check_micro.check(model / f"stream_1024{variant}.tflite", seconds=1.0)
     assert "error" not in row, row["error"]
-    # Kernels of integers round otherwise.
+    # Integer kernels round differently in the two interpreters.
     assert row["difference"] < (1e-2 if variant else 1e-5)
     assert row["hop"] == 1024
     assert 0 < row["arena"] < 1 << 20

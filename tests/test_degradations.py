@@ -1,4 +1,4 @@
-"""What happens to music on its way: every way is aligned and level, and windows are what was cut."""
+"""Tests that each degradation keeps the alignment and level of the music, and that windows are cut correctly."""
 
 import json
 
@@ -22,7 +22,7 @@ def pcm(make_music):
 
 
 def level(lossless: np.ndarray, lossy: np.ndarray, highest: float = 3500.0) -> float:
-    """Factor between two signals below a frequency."""
+    """Returns the factor between the levels of two signals below a frequency."""
     low = [np.fft.rfft(signal[RATE // 2 : -RATE // 2, 0])[: round(highest * 3)] for signal in (lossless, lossy)]
     return float(np.real(np.vdot(low[0], low[1])) / np.real(np.vdot(low[0], low[0])))
 
@@ -34,7 +34,7 @@ def test_round_trips_have_no_lag_and_the_level_of_the_music(codec, pcm, tmp_path
     assert lossy.shape == lossless.shape
     assert measure_delay(lossless, lossy, RATE).delay == 0
     if codec.startswith("mp3"):
-        # LAME by itself: 0.95.
+        # LAME itself changes the level by 0.95, and the gain must undo this.
         assert 0.97 < level(lossless, lossy / gain) < 1.03
     else:
         assert gain == 1.0
@@ -51,7 +51,7 @@ def test_an_encoder_can_be_told_to_leave_nothing_above(codec, pcm, tmp_path):
 
 
 class Fixed:
-    """A generator whose first draw is given: which way a piece takes."""
+    """A random generator whose first draw is given, because this draw chooses the degradation."""
 
     def __init__(self, first: float, seed: int):
         self._first = [first]
@@ -76,7 +76,8 @@ def test_each_way_is_aligned_and_says_what_was_done(first, words, pcm, tmp_path)
         assert words in done
         assert lossy.shape == lossless.shape and lossy.dtype == np.float32
         assert measure_delay(lossless, lossy, RATE).delay == 0, done
-        # 0.95 either way for a gain that is wrong; once more where LAME encoded twice. AAC loses 15 % of this noise.
+        # A wrong gain changes the level by 0.95 or 1 / 0.95. If LAME encodes the music twice, there is another 0.95.
+        # AAC loses 15 % of the noise in this music.
         assert (0.75 if "aac" in done else 0.86) < level(lossless, lossy) < 1.09, done
 
 
@@ -96,7 +97,7 @@ def test_gains_are_wrong_and_samples_rounded_as_often_as_stated(pcm, tmp_path, m
         said.append(done)
         rounded = np.array_equal(lossy * 32768.0, np.rint(lossy * 32768.0))
         assert rounded == ("16 bits" in done)
-        # pcm / 32769, divided by a gain of 0.95 or by a wrong one of 1.
+        # The result is pcm / 32769, divided by the right gain of 0.95 or by a wrong gain of 1.
         assert np.abs(lossy).max() == pytest.approx(
             np.abs(pcm[:2000]).max() / 32769.0 / (1.0 if "gain 1 for" in done else 0.95), rel=2e-3, abs=2e-5
         )
@@ -154,5 +155,5 @@ def test_examples_come_of_a_collection(pcm, tmp_path):
         assert lossy.shape == lossless.shape == (16384,)
         assert 10000.0 < cutoff <= 22050.0
         errors.append(np.mean(np.square(lossy - lossless)) / np.mean(np.square(lossless)))
-    # An encoder may replace the little that the two channels of a quiet side have apart.
+    # If the side channel is quiet, an encoder may replace it with something else, so some windows have large errors.
     assert np.median(errors) < 0.5 and max(errors) < 2.0

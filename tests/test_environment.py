@@ -1,4 +1,4 @@
-"""Folders whose names are not UTF-8, terminals that close, and what nohup keeps."""
+"""Tests folders whose names are not UTF-8, a terminal that closes, nohup, and a system without Unix features."""
 
 import os
 import signal
@@ -32,7 +32,7 @@ def test_a_folder_whose_name_is_not_utf_8(tmp_path, make_music, encoding):
 
 
 def test_nohup_stays_what_it_is():
-    """A program that is started to ignore the hang-up goes on ignoring it; another one ends by it."""
+    """A program that is started with SIGHUP ignored keeps ignoring it. Otherwise the program handles the signal."""
     code = (
         "import signal, sys; signal.signal(signal.SIGHUP, signal.{}); from keras_audiosr import cli, probe;"
         "probe_module = sys.modules['keras_audiosr.stages.probe'];"
@@ -47,7 +47,7 @@ def test_nohup_stays_what_it_is():
 
 def test_a_closing_terminal_is_129():
     code = (
-        # Tests that run under nohup hand on that a hang-up is ignored.
+        # If the tests run under nohup, the new process inherits that SIGHUP is ignored, so this is undone.
         "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_DFL);"
         "from keras_audiosr import cli, probe; module = sys.modules['keras_audiosr.stages.probe'];"
         "module.run = lambda args: os.kill(os.getpid(), signal.SIGHUP) or 0; sys.exit(cli.main(['probe', 'x']))"
@@ -57,7 +57,10 @@ def test_a_closing_terminal_is_129():
 
 
 def test_what_listeners_use_runs_without_fcntl(tmp_path, make_music):
-    """As on Windows: no locks, and none of these signals. What a killed run left is then kept, for nobody can tell."""
+    """The commands for listeners work without `fcntl` and without these signals, as on Windows.
+
+    Without locks, a run cannot know whether another process still writes a partial file, so such a file must be kept.
+    """
     song, out = tmp_path / "song.wav", tmp_path / "song.restored.flac"
     soundfile.write(song, make_music(0.5), 44100)
     left = tmp_path / ".0123456789abcdef.partial.flac"

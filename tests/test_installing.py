@@ -1,4 +1,4 @@
-"""What a newcomer is told to install can be had, and what is installed runs on the Keras backend that is there."""
+"""Tests that the installation advice works, and that Keras runs on an installed backend."""
 
 import configparser
 import json
@@ -13,14 +13,15 @@ import pytest
 from keras_audiosr.errors import how_to_install
 
 ROOT = Path(__file__).parents[1]
-# What a user reads: pages, notebooks, and the messages in the sources.
+# Files whose text a user reads: pages, notebooks, and sources with their messages.
 READ = [
     path
     for pattern in ("*.md", "docs/**/*.md", "notebooks/*.ipynb", "keras_audiosr/**/*", "tools/**/*", "tests/*.py")
     for path in sorted(ROOT.glob(pattern))
     if path.suffix in {".md", ".ipynb", ".py", ".sh", ".yml", ".yaml", ".html"}
 ]
-# pip takes the name from PyPI, where this package is not, and where somebody else's may be one day.
+# Finds advice to install the package by its name. pip would look for the name on PyPI, where this package is not
+# published and somebody else could publish another one.
 BY_NAME = re.compile(r"pip3? install[^\n|;`]*?(?<![\w/.-])keras[-_]audiosr(?![-_]\d)", re.IGNORECASE)
 EXTRA = re.compile(r"(?<![\w/])['\"\\]*(?:\.{1,2}|WHEEL)\[([a-z, ]+)\]")
 
@@ -89,7 +90,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess:
     )
 
 
-# find_spec as it answers where only these are installed
+# Makes find_spec behave as if only the backends in `there` were installed.
 ONLY = (
     "import importlib.util as u, os; real = u.find_spec\n"
     "def only(name, *more):\n"
@@ -112,7 +113,7 @@ def test_keras_runs_on_the_backend_that_is_installed(there, set_to, chosen):
 
 def test_jax_alone_gives_report_its_figures():
     pytest.importorskip("jax", reason="needs jax, as '.[plot]' brings it")
-    # What '.[plot]' lacks cannot be imported.
+    # TensorFlow is not part of '.[plot]', so the code makes its import fail.
     code = (
         "import sys; sys.modules['tensorflow'] = None\n"
         "import keras_audiosr, numpy as np\n"
@@ -132,7 +133,7 @@ def test_tensorflow_logs_nothing_to_who_uses_the_command_line():
         "import tensorflow as tf; tf.constant(1.0) + 1.0"
     )
     assert run(code).stderr == ""
-    # Who wants the log has it.
+    # A log level that the user has set is kept.
     code = (
         "import os; from keras_audiosr import cli; cli.main(['--version']); print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
     )

@@ -1,4 +1,4 @@
-"""The fixed transform against NumPy's FFT, and the layers built on it."""
+"""Tests the fixed transform against NumPy's FFT, and the layers that are built on it."""
 
 import keras
 import numpy as np
@@ -50,7 +50,7 @@ def test_inverse_is_exact(waveform, frame_length, hop_length):
 def test_folded_transforms_are_the_same(waveform, frame_length, hop_length):
     plain, folded = (as_numpy(STFT(frame_length, hop_length, folded)(waveform)) for folded in (False, True))
     assert max(np.abs(one - other).max() for one, other in zip(plain, folded, strict=True)) < 5e-6
-    # Of a spectrum that is no waveform's, DC and Nyquist with both parts.
+    # The inverse must agree for any spectrum, so this one is random and not the transform of a waveform.
     spectrum = np.random.default_rng(1).standard_normal((2, *plain[0].shape)).astype("float32")
     plain, folded = (as_numpy([InverseSTFT(frame_length, hop_length, folded)(*spectrum)]) for folded in (False, True))
     assert np.abs(plain[0] - folded[0]).max() < 1e-5
@@ -130,7 +130,7 @@ def test_residual_unit_is_its_equation(batch_normalization):
         taps = [np.einsum("btc,cf->btf", padded[:, tap : tap + 10], kernel[tap]) for tap in range(3)]
         return sum(taps) + bias
 
-    scale = 1 / np.sqrt(1 + 1e-3) if batch_normalization else 1.0  # moving mean 0, variance 1
+    scale = 1 / np.sqrt(1 + 1e-3) if batch_normalization else 1.0  # the moving mean is 0 and the variance 1
     convolutions = [step for step in unit.steps if isinstance(step, keras.layers.Conv1D)]
     expected = inputs
     for convolution in convolutions:
@@ -181,7 +181,8 @@ def test_scattering_tells_carrier_and_modulation():
     bands = layer.num_octaves * layer.num_filters
     centres = sample_rate / 2 * 2.0 ** (-(np.arange(bands) + 0.5) / layer.num_filters)
     assert abs(np.log2(centres[steady[:bands].argmax()] / 5000)) <= 1 / layer.num_filters
-    # The analytic half of a sine of 0.5 has modulus 0.25, less where it lies between two bands.
+    # The part of a sine with positive frequencies has a modulus of half the amplitude, which is 0.25 here. It is
+    # smaller if the frequency lies between two bands.
     assert 0.17 < steady[:bands].max() < 0.26
     second = slice(bands + 4 * steady[:bands].argmax(), bands + 4 * steady[:bands].argmax() + 4)
     assert moving[second].max() > 5 * steady[second].max()

@@ -1,4 +1,4 @@
-"""Relative links of the documents and of the gallery lead to files that are there, and to headings that are in them."""
+"""Tests that the relative links of the documents and of the gallery lead to existing files and headings."""
 
 import functools
 import html
@@ -9,7 +9,7 @@ from urllib.parse import unquote
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# Pages that the site makes and the repository lacks (tools/docs/pages.py).
+# Pages that tools/docs/pages.py makes for the site. They are not in the repository.
 MADE = re.compile(r"docs/reference/[\w.]+\.(md|html)$")
 PAGES = sorted(
     path for pattern in ("*.md", "docs/**/*.md", "docs/**/*.html", "exported_models/*/*.md", "tools/**/*.md")
@@ -19,7 +19,7 @@ PAGES = sorted(
 
 @functools.cache
 def anchors(path: Path) -> set[str]:
-    """What `#...` may name, as GitHub and Python-Markdown make it of headings."""
+    """Returns the anchors of a page, as GitHub and Python-Markdown derive them from the headings."""
     text = path.read_text("utf-8")
     if path.suffix == ".html":
         return set(re.findall(r'\bid="([^"]+)"', text))
@@ -44,7 +44,7 @@ def dead(page: Path, text: str) -> list[str]:
         where, _, anchor = link.partition("#")
         target = page if not where else page.parent / unquote(where)
         if page.suffix == ".html" and not target.exists():
-            target = target.with_suffix(".md")  # what it is made of
+            target = target.with_suffix(".md")  # the site makes the HTML page from this file
         if MADE.search(target.resolve().as_posix()):
             continue
         if not target.exists() or (anchor and target.suffix in (".md", ".html") and anchor not in anchors(target)):

@@ -1,4 +1,4 @@
-"""Losses against their formulas in NumPy and SciPy, and on silent windows."""
+"""Tests the losses against their formulas in NumPy and SciPy, and on silent windows."""
 
 import json
 
@@ -99,7 +99,7 @@ def test_band_term_asks_for_the_energy_of_noise_and_hides_what_loud_bands_cover(
     bands = losses.MultiResolutionSTFT(log_weight=0.0, convergence_weight=0.0, band_weight=1.0)
     levels = {gain: value(bands, y_true, gain * other) for gain in (0.7, 1.0, 1.4)}
     assert levels[1.0] < 0.6 * min(levels[0.7], levels[1.4])
-    # A tone 50 dB and more above the noise: whether the noise is there no longer matters.
+    # The tone is more than 50 dB above the quiet noise, so it must not matter whether that noise is restored.
     tone = np.sin(2 * np.pi * 1000 * np.arange(16384) / 44100)[:, None] * np.ones((2, 1, 1), "float32")
     assert value(bands, tone + 1e-4 * y_true, tone) < 0.02 < value(bands, tone + y_true, tone)
 
@@ -118,7 +118,7 @@ def test_weighted_sum(pair):
 
 
 def test_losses_look_at_the_bands_of_the_presets_sample_rate():
-    """A network of 48 kHz learns on mel bands of 48 kHz, unless its preset says otherwise; others take no rate."""
+    """Losses that take a sample rate receive the one of the preset, unless their config has its own."""
     terms = [
         {"name": "multi_resolution_stft", "weight": 1.0, "config": {"band_weight": 0.5}},
         {"name": "spectral_distance", "weight": 1.0},
@@ -138,14 +138,15 @@ def test_feature_statistics_ask_for_the_kind_of_noise_not_for_its_samples():
     y_true, other = (0.1 * generator.standard_normal((4, 16384, 1)).astype("float32") for _ in range(2))
     loss = losses.FeatureStatistics()
     assert value(loss, y_true, y_true) == pytest.approx(0.0, abs=1e-9)
-    # Another noise of the same level is nearer than the same noise 3 dB down, which any waveform loss prefers.
+    # For this loss, another noise of the same level must be closer than the same noise at a level 3 dB lower. A loss
+    # that compares waveforms prefers the latter.
     assert value(loss, y_true, other) < 0.5 * value(loss, y_true, 0.7 * y_true)
     assert value(losses.L2(), y_true, other) > 10 * value(losses.L2(), y_true, 0.7 * y_true)
 
 
 def test_beyond_its_ceiling_snr_earns_nothing(pair):
     y_true, _ = pair
-    # 60 and 77 dB (its floor is silence).
+    # The SNRs are 60 and 77 dB. The latter would be 80 dB, but the loss adds -100 dBFS to the error.
     small, smaller = 1.001 * y_true, 1.0001 * y_true
     plain, capped = losses.NegativeSNR(), losses.NegativeSNR(ceiling=50.0)
     assert value(plain, y_true, small) - value(plain, y_true, smaller) > 15.0

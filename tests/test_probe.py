@@ -1,4 +1,4 @@
-"""Probe: what a file is, whether it is lossy, and whether restoring it is worth it."""
+"""Tests what `probe` reports: what a file is, whether it is lossy, and whether it is worth restoring."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from keras_audiosr.stages.restore import restore
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, make_music):
-    """The same two seconds in several dresses."""
+    """A folder with the same two seconds of music in several formats."""
     folder = tmp_path_factory.mktemp("probe")
     soundfile.write(folder / "disc.wav", make_music(2.0), 44100, subtype="PCM_16")
     for name, arguments in {
@@ -39,7 +39,7 @@ def folder(tmp_path_factory, make_music):
     }.items():
         done = run_ffmpeg("-i", str(folder / "disc.wav"), *arguments, str(folder / name))
         assert done.returncode == 0, done.stderr
-    # A transcode: an MP3 that calls itself lossless.
+    # A transcode is an MP3 that was converted to a lossless format.
     assert run_ffmpeg("-i", str(folder / "64.mp3"), str(folder / "transcode.flac")).returncode == 0
     return folder
 
@@ -64,7 +64,7 @@ def test_verdicts(folder, name, codec, kind, worth):
     report = probe(folder / name)
     assert (report.codec, report.kind, report.worth) == (codec, kind, worth), report
     assert report.channels == 2
-    assert report.channel_layout == ("" if name.endswith(".wav") else "stereo")  # plain WAV does not say
+    assert report.channel_layout == ("" if name.endswith(".wav") else "stereo")  # plain WAV does not state its layout
     assert report.duration == pytest.approx(2.0, abs=0.05)
     assert report.warnings == ()
 
@@ -90,7 +90,7 @@ def test_restore_agrees_with_probe(folder, tmp_path):
     assert {skipped.source.name for skipped in report.skipped} == {
         "disc.wav", "disc.flac", "alac.m4a", "upsampled.flac", "320.mp3",
     }  # fmt: skip
-    # What was restored says so, and is no lossless original.
+    # A restored file says that it was restored, and does not count as a lossless original.
     restored = probe(report.restored[0].target)
     assert (restored.kind, restored.worth) == ("lossy", "no")
     assert restored.reason.startswith("restored from a lossy file by keras_audiosr ")
@@ -157,7 +157,7 @@ def test_folders_and_their_count(folder, tmp_path, capsys):
     assert said.err.count("\n") == 1 and "broken.mp3" in said.err
     assert cli.main(["probe", "--json", str(music / "*.mp3"), str(music / "sub" / "c.flac")]) == 0
     assert [json.loads(line)["worth"] for line in capsys.readouterr().out.splitlines()] == ["yes", "no", "no"]
-    # A folder without music is wrong usage, and names what would find some.
+    # A folder without music is wrong usage, and the error message suggests searching subfolders.
     (tmp_path / "empty" / "sub").mkdir(parents=True)
     assert cli.main(["probe", str(tmp_path / "empty")]) == 2
     assert "add --recursive to search subfolders" in capsys.readouterr().err

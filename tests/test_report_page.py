@@ -1,4 +1,4 @@
-"""The listening page in a browser: what is played, switched, tested, zoomed and saved, on a desk and on a phone.
+"""Tests the listening page in a browser: playback, listening tests, zoom and saved files, on desktop and phone.
 
 Needs Chromium on PATH (Debian: `apt-get install chromium`) and the Python package playwright (extra `test`).
 """
@@ -29,7 +29,10 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "device_scale_factor": 2, "h
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory, make_music):
-    """The page of 4 s of music, of its half below 5 kHz, and of both halves with a weaker upper one."""
+    """The page of 4 s of music.
+
+    The lossy version has only the part below 5 kHz. The restored version is half as loud, and weaker above 5 kHz.
+    """
     folder = tmp_path_factory.mktemp("page")
     lossless = make_music(duration=4.0)
     spectrum = np.fft.rfft(lossless, axis=0)
@@ -63,7 +66,7 @@ def browser():
 
 @pytest.fixture
 def open_page(browser, made):
-    """A function that opens the page; at the end, nothing may have gone wrong or over the network."""
+    """A function that opens the page. At the end, there must have been no error, log message or network request."""
     complaints = []
 
     @contextlib.contextmanager
@@ -85,7 +88,10 @@ def open_page(browser, made):
 
 
 def wait(page, expression, arg=None):
-    """Until it is true; playwright's own way needs `eval`, which the page's policy forbids."""
+    """Waits until the expression is true.
+
+    Playwright's own function cannot be used, because it needs `eval`, which the page's policy forbids.
+    """
     for _ in range(500):
         if page.evaluate(expression, arg):
             return
@@ -94,7 +100,7 @@ def wait(page, expression, arg=None):
 
 
 def average_levels(audio):
-    """Mean power per bin in dB as `metrics.log_spectrum` defines it, by NumPy."""
+    """Returns the mean power of each bin in dB as `metrics.log_spectrum` defines it, computed with NumPy."""
     window = np.hanning(2049)[:-1]
     frames = np.lib.stride_tricks.sliding_window_view(audio, 2048, axis=0)[::512]
     power = np.abs(np.fft.rfft(frames * window, axis=-1)) ** 2 / (2048 / 4) ** 2
@@ -109,16 +115,16 @@ def test_sound_and_spectra_arrive_as_they_are(open_page, made):
     with open_page(**DESK) as page:
         for index, audio in enumerate(sounds(made)):
             found = page.evaluate(f"[0, 1].map((c) => [...player.buffers[{index}].getChannelData(c).slice(0, 50000)])")
-            # Rounding and dither, and browsers that take 32767 for full scale.
+            # The tolerance allows for rounding, dither, and browsers in which full scale is 32767.
             np.testing.assert_allclose(np.transpose(found), audio[:50000], atol=2.5 / 32768)
             spectrum = np.array(page.evaluate(f"[...pictures.averages[{index}]]"))
             expected = average_levels(audio)
-            loud = expected > -85  # under that lies the noise of 16 bits
+            loud = expected > -85  # lower levels are masked by the noise of 16 bits
             assert loud.sum() > 200
             np.testing.assert_allclose(spectrum[loud], expected[loud], atol=0.2)
 
 
-# The page's own Player, on a context that computes instead of playing: every sample can be looked at.
+# Runs the page's own Player in an offline context, which returns all samples instead of playing them.
 OFFLINE = """async (plan) => {
   const context = new OfflineAudioContext(2, plan.seconds * data.sampleRate, data.sampleRate);
   const offline = new Player(player.buffers, player.gains, data.sampleRate);
@@ -138,7 +144,7 @@ def test_switching_while_playing_keeps_every_sample_in_step(open_page, made):
         heard = np.transpose(page.evaluate(OFFLINE, plan))
         gains = page.evaluate("player.gains")
     assert gains == pytest.approx([10 ** (gain / 20) for gain in made.gains.values()])
-    # 40 ms ahead, then the loop round and round, at whatever source is up.
+    # The player starts after 40 ms and then repeats the loop, with the source that is selected at that time.
     at = np.arange(len(heard)) - round(0.04 * RATE)
     first, last = round(0.5 * RATE), round(1.75 * RATE)
     position = first + (round(0.75 * RATE) - first + at) % (last - first)
@@ -146,12 +152,13 @@ def test_switching_while_playing_keeps_every_sample_in_step(open_page, made):
     assert not heard[at < 0].any()
     edges = [0.04, 0.8, 1.6, 2.4, 3.0]
     for source, begin, end in zip((0, 1, 2, 0), edges[:-1], edges[1:], strict=True):
-        # From the end of the 10 ms fade to the next switch, which falls on a block of 128 samples.
+        # The output is steady from the end of the 10 ms fade to the next switch. The margins are needed because a
+        # switch happens at the boundary of a block of 128 samples.
         steady = slice(math.ceil((begin + 0.015) * RATE), math.floor((end - 0.005) * RATE))
         np.testing.assert_allclose(heard[steady], sources[source][steady], atol=1e-4)
         fade = slice(round((begin - 0.005) * RATE), round((begin + 0.015) * RATE))
         if begin > 0.04:
-            # Between the two and without a gap: never further from both than they are from each other.
+            # During the fade, each sample lies between those of the two sources, so there is no gap.
             before = sources[(0, 1, 2, 0)[edges.index(begin) - 1]][fade]
             after = sources[source][fade]
             low, high = np.minimum(before, after), np.maximum(before, after)
@@ -176,7 +183,7 @@ def test_plays_switches_seeks_and_loops(open_page):
             )
             assert page.locator(".panel.heard figcaption").all_inner_texts() == [name]
             assert page.inner_text("#status") == f"Playing {name}"
-        # The same sources all along: nothing was started anew.
+        # The sources are still the same, so nothing was restarted.
         assert page.evaluate("(deck) => deck === player.deck", deck)
         assert page.evaluate("player.position") > before
         page.evaluate("player.setLoop([1.0, 1.3])")
@@ -204,12 +211,12 @@ def test_guessing_is_the_exact_binomial(open_page):
 def test_x_is_drawn_by_chance(open_page):
     with open_page(**DESK) as page:
         code = "[...Array(400)].filter(() => new AbxRun(0, 1, 1).signal('x') === 0).length"
-        # 200 expected, standard deviation 10.
+        # The expected number is 200, with a standard deviation of 10.
         assert 140 < page.evaluate(code) < 260
 
 
 def finish(page, trials, right):
-    """A blind test of lossless against restored, the first `right` answers right."""
+    """Runs a blind test of lossless against restored. The first `right` answers are right and the others wrong."""
     page.select_option("#abx-a", "lossless")
     page.select_option("#abx-trials", str(trials))
     page.get_by_role("button", name="Start").click()
@@ -259,13 +266,13 @@ def test_a_blind_test_shows_nothing(open_page):
         for name in "abx":
             page.keyboard.press(name)
             assert page.locator("[data-abx][aria-pressed=true]").get_attribute("data-abx") == name
-            page.keyboard.press("1")  # named signals are out of reach
-            # Without the time, which goes on.
+            page.keyboard.press("1")  # signals cannot be selected by name during a test
+            # The time is removed, because it changes during playback.
             states.add(re.sub(r"\d+:\d\d\.\d", "", page.locator("#transport").inner_html()))
             states.add(page.locator(".heard").count())
             assert page.locator("#signals button:disabled").count() == 3
             assert page.inner_text("#status") == ""
-        assert len(states) == 2  # one transport, no panel
+        assert len(states) == 2  # the same transport each time, and a count of 0 panels
         assert page.evaluate("player.current === blindTest.run.signal('x')")
         page.keyboard.press("Shift+A")
         assert "Trial 2" in page.inner_text("#abx-progress")
@@ -276,7 +283,7 @@ RATED = ["hidden reference", "lossy", "restored 1", "restored 2", "restored 3", 
 
 
 def behind(page):
-    """Which sound each number of the rating test is, by what the player plays."""
+    """Returns the index of the sound behind each number of the rating test, found from what the player plays."""
     found = []
     for number in range(len(RATED)):
         page.click(f"[data-sound='{number}']")
@@ -294,7 +301,7 @@ def test_a_rating_test_from_start_to_file(open_page, rated):
         assert page.evaluate("ratingTest.sounds.map(({ name }) => name)") == RATED
         scores = {name: 100 - 10 * place for place, name in enumerate(RATED)}
         for run in range(2):
-            # Nothing tells what is heard, and no other test begins.
+            # The page must not show which sound is playing, and no other test can be started.
             assert page.locator("#signals button:disabled").count() == 5
             assert page.locator(".heard").count() == 0
             assert page.inner_text("#status") == ""
@@ -331,7 +338,7 @@ def test_the_order_of_a_rating_test_is_drawn_by_chance(open_page, rated):
     with open_page(rated.path, **DESK) as page:
         drawn = np.array(page.evaluate("Array.from({ length: 3000 }, () => shuffled(5))"))
         assert (np.sort(drawn) == np.arange(5)).all()
-        # 600 expected of each sound in each place, standard deviation 22.
+        # Each sound is expected 600 times in each place, with a standard deviation of 22.
         counts = np.array([np.bincount(places, minlength=5) for places in drawn.T])
         assert np.abs(counts - 600).max() < 110
 
@@ -351,7 +358,8 @@ def test_anchors_are_those_of_the_recommendation(open_page, made, rated, place, 
         )
         lossless = sounds(made)[0]
         assert found[0] == len(lossless)
-        # In step with the reference: what is left of it below the pass band is its own.
+        # The anchor must have no lag: it must equal the reference after an ideal low-pass filter whose cutoff lies in
+        # the middle of the transition band.
         heard = np.transpose(found[1])
         spectrum = np.fft.rfft(lossless, axis=0)
         spectrum[np.fft.rfftfreq(len(lossless), 1 / RATE) > pass_band * 3.75 / 3.5] = 0
@@ -364,7 +372,7 @@ def shown(page):
 
 
 def bright(page, panel, upper):
-    """Mean red of the upper or lower half of a panel's plot, 0 to 255."""
+    """Returns the mean red value, from 0 to 255, of the upper or lower half of a panel's plot."""
     return page.evaluate(
         """([panel, upper]) => {
           const canvas = document.querySelectorAll(".panel canvas")[panel];
@@ -382,7 +390,7 @@ def bright(page, panel, upper):
 
 def test_spectrograms_show_what_is_there_and_zoom(open_page):
     with open_page(**DESK) as page:
-        # Above 11 kHz: lossless there, lossy empty, restored in between.
+        # Above 11 kHz, lossless is the brightest, lossy is empty, and restored lies in between.
         upper = [bright(page, panel, True) for panel in range(3)]
         assert upper[0] > upper[2] > upper[1] + 5
         assert upper[1] < 1
@@ -394,14 +402,14 @@ def test_spectrograms_show_what_is_there_and_zoom(open_page):
         assert shown(page) == [3.0, 4.0]
         overlay = page.locator(".overlay").first
         box = overlay.bounding_box()
-        # Ctrl and the wheel zoom about the pointer.
+        # With Ctrl, the wheel zooms in at the pointer.
         page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
         page.keyboard.down("Control")
         page.mouse.wheel(0, -200)
         page.keyboard.up("Control")
         wait(page, "pictures.view.to - pictures.view.from < 0.51")
         assert shown(page) == pytest.approx([3.25, 3.75], abs=0.01)
-        # The plain wheel belongs to the page.
+        # Without Ctrl, the wheel scrolls the page.
         page.mouse.wheel(0, 100)
         wait(page, "scrollY > 50")
         assert shown(page) == pytest.approx([3.25, 3.75], abs=0.01)
@@ -413,13 +421,13 @@ def test_spectrograms_show_what_is_there_and_zoom(open_page):
         page.click("[data-do=zoom-fit]")
         overlay.click(position={"x": box["width"] * 0.9, "y": 30})
         assert page.evaluate("[player.position, player.loop !== null]") == [pytest.approx(3.6, abs=0.01), True]
-        overlay.click(position={"x": box["width"] * 0.25, "y": 30})  # out of the loop
+        overlay.click(position={"x": box["width"] * 0.25, "y": 30})  # this is outside the loop
         assert page.evaluate("[player.position, player.loop]") == [pytest.approx(1.0, abs=0.01), None]
         page.select_option("#band", "10 to 22.1 kHz")
         assert page.evaluate("pictures.view.low") == 10000
-        page.evaluate("pictures.draw()")  # resolves when drawn
+        page.evaluate("pictures.draw()")  # the promise resolves when the pictures are drawn
         assert bright(page, 1, False) < 1 < bright(page, 0, False)
-        # As many pixels as the screen has.
+        # Each canvas has as many pixels as it covers on the screen.
         assert page.evaluate("[...document.querySelectorAll('canvas')].every((c) => c.width === c.clientWidth)")
 
 
@@ -476,7 +484,7 @@ def test_on_a_phone(open_page, scheme):
         assert (max(map(int, background[4:-1].split(","))) < 80) == (scheme == "dark")
         heights = page.evaluate("[...document.querySelectorAll('button')].map((b) => b.offsetHeight).filter(Boolean)")
         assert min(heights) >= 44
-        # A number with its sign stays on one line, beside a bar that can be seen.
+        # Each number stays on one line with its sign, next to a bar of visible width.
         wait(page, "document.querySelectorAll('.scale .number').length === 4")
         numbers = page.evaluate(
             "[...document.querySelectorAll('.scale .number')].map((n) => n.getClientRects().length)"
@@ -489,7 +497,7 @@ def test_on_a_phone(open_page, scheme):
         wait(page, "player.playing && player.position > 0.1")
         page.get_by_role("button", name="lossy").tap()
         assert page.evaluate("player.current") == 1
-        # Two fingers, 60 px apart, drawn to 120.
+        # Two fingers move from a distance of 60 px to 120 px, which must halve the visible time.
         page.locator(".overlay").first.scroll_into_view_if_needed()
         box = page.locator(".overlay").first.bounding_box()
         x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2

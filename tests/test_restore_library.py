@@ -1,4 +1,4 @@
-"""Restore on a music library: what is found, where it goes, what is skipped, what is said, how it ends."""
+"""Tests `restore` on a music library: inputs, outputs, skipped files, messages and exit codes."""
 
 import json
 import os
@@ -31,7 +31,7 @@ def lossy(tmp_path_factory, make_music):
 
 @pytest.fixture
 def music(tmp_path, lossy, make_music):
-    """A library: lossy songs in folders, a lossless one, a broken one, and what is no music."""
+    """A library of lossy songs in folders, with a lossless song, a broken one, and files that are not music."""
     root = tmp_path / "music"
     for name in ("a.mp3", "pop/b.mp3", "pop/live/c.mp3", os.fsdecode(b"pop/\xff.mp3")):
         path = root / name
@@ -72,17 +72,17 @@ def test_a_library_in_one_command(music, tmp_path, capsys):
     assert last.startswith("4 restored, 1 lossless, 1 failed; 0.1 min of music in ")
     assert re.search(r" s, \d+ kB; measurements left out of 4$", last)
     assert sum("without REPLAYGAIN_TRACK_GAIN, measured on other samples" in line for line in lines) == 4
-    # The failure is said when it is met, and once more at the end.
+    # A failure is reported when it occurs, and again at the end.
     error, head, again = said.err.splitlines()
     assert error.startswith("keras-audiosr: error: ") and "broken.mp3" in error
     assert head == "keras-audiosr: 1 failed:" and again == error.replace("keras-audiosr: error:", " ")
-    # Again: all that can be done is done, and no byte changes.
+    # A second run has nothing left to do except the broken file, and changes no output.
     before = {path: path.read_bytes() for path in out.rglob("*.flac")}
     code, said = run(music, "-r", "-o", out, "--jobs", "2", capsys=capsys)
     assert code == 1
     assert said.out.splitlines()[-1] == "0 restored, 4 done already, 1 lossless, 1 failed"
     assert {path: path.read_bytes() for path in out.rglob("*.flac")} == before
-    # Without the broken one the code is 0.
+    # Without the broken file, the exit code is 0.
     (music / "pop" / "broken.mp3").unlink()
     assert run(music, "-r", "-o", out, capsys=capsys)[0] == 0
 
@@ -92,23 +92,23 @@ def test_done_means_this_source_this_model_these_settings(music, tmp_path, capsy
     out = tmp_path / "out"
     folder = [music / "pop", "-o", out]
     assert run(*folder, capsys=capsys)[0] == 0
-    # Other settings: nothing is replaced unasked, and nothing is called done that is not.
+    # With other settings, existing outputs must neither be replaced nor count as done.
     code, said = run(*folder, "--strength", "0.5", capsys=capsys)
     assert code == 3
     assert "was made with another strength; add --overwrite" in said.err
-    # Another source.
+    # The same holds if the source has changed.
     content = bytearray((music / "pop" / "b.mp3").read_bytes())
     (music / "pop" / "b.mp3").write_bytes(content + b"\0")
     code, said = run(*folder, capsys=capsys)
     assert code == 3
     assert "b.flac was made with another source_sha256" in said.err.splitlines()[0]
-    # A file that someone else made.
+    # The same holds for a file that `restore` did not make.
     (out / "b.flac").write_bytes(b"mine")
     assert run(*folder, capsys=capsys)[0] == 3
     assert (out / "b.flac").read_bytes() == b"mine"
     code, said = run(*folder, "--overwrite", capsys=capsys)
     assert code == 0 and said.out.splitlines()[-1].startswith("2 restored, 1 lossless, 0 failed")
-    # A song named by itself is refused, done or not.
+    # If the input is a single song, an existing output is an error, even if it was made with the same settings.
     with pytest.raises(OutputExistsError, match="is done already"):
         restore(music / "pop" / "b.mp3", out, tiny_export())
 
@@ -125,7 +125,7 @@ def test_the_record_and_the_tags(lossy, tmp_path):
     assert record == read_record(target)
     assert record["model"] == "tiny" and len(record["model_version"]) == 12 and len(record["source_sha256"]) == 64
     assert (record["strength"], record["rate"], record["clip"], record["subtype"]) == (0.5, "keep", "clamp", "PCM_24")
-    # What is restored is not restored again unasked.
+    # A restored file is restored again only with `force`.
     report = restore([target], tmp_path / "again", tiny_export())
     assert [skipped.reason for skipped in report.skipped] == ["restored"]
     assert len(restore([target], tmp_path / "again", tiny_export(), force=True).restored) == 1
@@ -144,7 +144,8 @@ def test_dry_run_writes_nothing(music, tmp_path, capsys):
     code, said = run(music, "-r", "-o", out, "--dry-run", capsys=capsys)
     assert code == 1
     assert said.out.count("would restore ") == 4
-    # A second of 44.1 kHz stereo as 24-bit FLAC: 44100 * 2 samples of 20 bits; FFmpeg counts the padding of an MP3 too.
+    # One second of 44.1 kHz stereo in 24-bit FLAC is estimated as 44100 * 2 samples of 20 bits, which is 220 kB. The
+    # upper bound is higher because FFmpeg's duration of an MP3 includes the padding.
     sizes = [int(size) for size in re.findall(r"\(about (\d+) kB\)", said.out)]
     assert len(sizes) == 4 and all(220 <= size <= 232 for size in sizes)
     last = re.fullmatch(r"4 to restore, 1 lossless, 1 failed; about (\d+) kB", said.out.splitlines()[-1])
@@ -167,13 +168,13 @@ def test_json_lines(music, tmp_path, capsys):
     assert summary["event"] == "summary"
     assert (summary["restored"], summary["skipped"], summary["failed"]) == (4, 1, 1)
     assert summary["reasons"] == {"done": 0, "lossless": 1, "bitrate": 0, "restored": 0}
-    # A path that is not UTF-8 survives.
+    # A path that is not UTF-8 can be read back from the JSON.
     assert os.fsdecode(b"\xff.mp3") in {Path(event["source"]).name for event in events}
 
 
 def test_what_a_folder_gives(music, tmp_path):
     assert names(plan_library([music], None, ".flac")) == [(music / "a.mp3", music / "a.restored.flac")]
-    # The outputs, beside their inputs or in a folder among them, are no inputs.
+    # Outputs are not taken as inputs, whether they are next to their inputs or in a subfolder.
     for name in ("a.restored.flac", "pop/b.restored.flac", "done/z.mp3"):
         (music / name).parent.mkdir(exist_ok=True)
         (music / name).write_bytes(b"x")
@@ -196,7 +197,7 @@ def test_patterns(music):
     plan = plan_library([f"{music}/**/*.mp3"], out, ".wav")
     assert (music / "pop/live/c.mp3", out / "pop/live/c.wav") in names(plan)
     assert names(plan_library([f"{music}/[a]*.mp3"], out, ".wav")) == [(music / "a.mp3", out / "a.wav")]
-    # A name with brackets is a name first.
+    # An existing file with brackets in its name is not taken for a pattern.
     (music / "x [live].mp3").write_bytes(b"x")
     assert len(plan_library([music / "x [live].mp3"], out, ".wav").songs) == 1
     assert plan_library([f"{music}/*.none"], out, ".wav").songs[0].source == Path(f"{music}/*.none")

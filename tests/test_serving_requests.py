@@ -1,4 +1,4 @@
-"""What a model server serves and refuses: names, versions, labels, options, wrong and too large requests."""
+"""Tests what a model server serves and refuses: names, versions, labels, options, and wrong or too large requests."""
 
 import subprocess
 import time
@@ -113,7 +113,10 @@ def test_a_request_too_large_is_told_before_it_is_sent(server):
 
 
 def test_the_4_mib_edge(server, local, make_music):
-    """gRPC clients take 4 MiB unless told otherwise: 255 windows of 16 KiB pass, 256 and their envelope do not."""
+    """By default, gRPC clients accept messages of up to 4 MiB.
+
+    A message of 255 windows of 16 KiB fits. 256 windows do not fit, because the message also has other fields.
+    """
     address = ServerAddress.parse(server.url("grpc"))
     windows = np.random.default_rng(0).uniform(-0.5, 0.5, (256, WINDOW, 1)).astype(np.float32)
     expected = local.predict(windows)
@@ -127,7 +130,7 @@ def test_the_4_mib_edge(server, local, make_music):
     with pytest.raises(ServerError, match="raise the message limit") as caught:
         send(256, 4 << 20)
     assert caught.value.code == "OUT_OF_RANGE"
-    # A client with the default limits of gRPC, no part of ours: the answer is what does not fit.
+    # In a plain gRPC client with default limits, the request passes, but the answer is too large.
     request = predict_pb2.PredictRequest()
     request.model_spec.name = "tiny"
     request.inputs["lossy"].dtype = 1
@@ -138,7 +141,7 @@ def test_the_4_mib_edge(server, local, make_music):
         prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, timeout=60)
     assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert "larger than max" in refused.value.details()
-    # Ours cuts its requests to what fits: two windows at a time here.
+    # The runner splits its requests so that they fit, here into two windows each.
     audio = make_music(duration=0.3, channels=6)
     restored = ServingRunner(str(address), ServerOptions(max_message=40_000)).run(audio)
     agree(restored, local.run(audio), 1e-5)

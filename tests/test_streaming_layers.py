@@ -1,4 +1,7 @@
-"""Step by step equals all at once, for every layer that has a rule and every network that is made of such layers."""
+"""Tests that streaming step by step equals processing the whole signal at once.
+
+This must hold for every layer that has a streaming rule and for every network of such layers.
+"""
 
 import keras
 import numpy as np
@@ -18,21 +21,21 @@ BANDS |= {"frame_length": 64, "hop_length": 16}
 
 
 def noise(length, cutoff=1.0):
-    """White noise up to a share `cutoff` of its spectrum."""
+    """Returns white noise whose spectrum ends at `cutoff` times the Nyquist frequency."""
     spectrum = np.fft.rfft(0.3 * np.random.default_rng(0).standard_normal(length))
     spectrum[int(cutoff * len(spectrum)) :] = 0.0
     return np.fft.irfft(spectrum, length).astype(np.float32)
 
 
 def at_once(model, lossy, margin):
-    """What the model makes of a whole signal, which has silence around it."""
+    """Returns the output of the model for a whole signal with silence around it."""
     whole = np.zeros((1, 2 * margin + -(-len(lossy) // 256) * 256, 1), np.float32)
     whole[0, margin : margin + len(lossy), 0] = lossy
     return np.asarray(model(whole, training=False))[0, margin : margin + len(lossy), 0]
 
 
 def worst_difference(model, hop_length, latency=None, length=LENGTH, cutoff=1.0):
-    """Largest difference between the stream and the whole signal, and the largest change that the model makes."""
+    """Returns the largest difference between stream and whole signal, and the largest change by the model."""
     lossy = noise(length, cutoff)
     streaming = StreamingModel(model, hop_length)
     if latency is not None:
@@ -55,7 +58,7 @@ def worst_difference(model, hop_length, latency=None, length=LENGTH, cutoff=1.0)
 
 
 def awake(model):
-    """Weights that leave nothing at its initial zero, statistics of batch normalization among them."""
+    """Changes all weights, including the statistics of batch normalization, so that none keeps its initial zero."""
     generator = np.random.default_rng(1)
     for weight in model.weights:
         change = 0.2 * generator.standard_normal(weight.shape)
@@ -96,7 +99,7 @@ def test_streamed_equals_whole(name, hop_length):
 
 
 def pieces(*layers):
-    """Frames of 16 samples through the layers, and back."""
+    """Returns a model that applies the layers to frames of 16 samples."""
     lossy = keras.Input((None, 1), name="lossy")
     features = keras.layers.Reshape((-1, 16))(lossy)
     for layer in layers:
@@ -105,12 +108,12 @@ def pieces(*layers):
 
 
 def bands():
-    """Frames of 16 samples as 4 bands of 4 maps."""
+    """Returns a layer that splits frames of 16 values into 4 bands of 4 maps."""
     return keras.layers.Reshape((-1, 4, 4))
 
 
 def frames():
-    """And back."""
+    """Returns a layer that joins the bands to frames of 16 values."""
     return keras.layers.Reshape((-1, 16))
 
 
@@ -124,7 +127,7 @@ LAYERS = {
     "mean": (lambda: [keras.layers.AveragePooling1D(5, strides=1, padding="same")], 2),
     "maximum": (lambda: [keras.layers.MaxPooling1D(3, strides=1, padding="same")], 1),
     "rows": (lambda: [keras.layers.Dense(16), keras.layers.LeakyReLU(), keras.layers.BatchNormalization()], 0),
-    # rows of 4 bands of 4 maps
+    # The following layers work on rows of 4 bands with 4 maps.
     "bands": (lambda: [bands(), keras.layers.Conv2D(4, (3, 1), padding="same", dilation_rate=(2, 1)), frames()], 2),
     "beside": (lambda: [bands(), keras.layers.Conv2D(4, (1, 3), padding="same", activation="relu"), frames()], 0),
     "both": (lambda: [bands(), keras.layers.Conv2D(4, (3, 4), padding="same", use_bias=False), frames()], 1),
@@ -149,7 +152,7 @@ LAYERS = {
         0,
     ),
     "frames of bands": (lambda: [keras.layers.Reshape((-1, 2, 4)), keras.layers.Dense(4), frames()], 0),
-    # half the frames, then twice as many: what looks ahead waits for whole pairs of frames
+    # The first layer halves the number of frames and the second doubles it, so the look-ahead is whole pairs of frames.
     "strides": (lambda: [keras.layers.Conv1D(32, 5, strides=2, padding="same"), SubPixel(2)], 2),
 }
 
@@ -177,12 +180,13 @@ def test_what_meets_is_aligned_and_layers_can_be_used_twice():
 def test_the_bundled_network():
     from keras_audiosr.runners import load_model
 
-    # A band-limited signal: what has its whole spectrum is left alone.
+    # The signal must be band-limited, because the network hardly changes a signal with its whole spectrum.
     model, length, cutoff = load_model(), 6000, 0.5
     difference, change = worst_difference(model, 1024, length=length, cutoff=cutoff)
     assert change > 1e-3
-    # The fill is levelled by what is left in a band, so it amplifies the rounding of noise without highs. How much
-    # depends on the processor. The bound is therefore what the last bit of the input changes.
+    # The network divides the spectrum of the added sound by its level in each band. Where there is almost no signal,
+    # this amplifies rounding errors, and how much depends on the processor. The bound is therefore the change of the
+    # output when the last bit of the input changes.
     lossy = noise(length, cutoff)
     last_bit = 2.0**-24 * np.random.default_rng(1).standard_normal(length)
     rounded = (lossy * (1 + last_bit)).astype(np.float32)

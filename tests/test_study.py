@@ -1,4 +1,4 @@
-"""tools/study.py from clips to tables, with tiny networks; and what its baselines do to sound."""
+"""Tests tools/study.py from clips to tables with tiny networks, and the effect of its baselines on sound."""
 
 import dataclasses
 import json
@@ -32,7 +32,7 @@ def test_smoke_run_trains_measures_and_resumes(tmp_path):
     for row in results.values():
         assert row["steps"] == 2
         assert row["parameters"] > 0 and row["gmac_per_second"] > 0 and row["times_real_time"] > 0
-        # Two steps of an untrained network stay near its input.
+        # After two training steps, the output of the network is still close to its input.
         assert abs(row["metrics"]["snr"] - row["unprocessed"]["snr"]) < 3
     halved = json.loads((tmp_path / "study" / "rows" / f"{rows[1]}.json").read_text())
     assert {file["cutoff"] for file in halved["files"]} == {SAMPLE_RATE / 4}
@@ -45,7 +45,7 @@ def test_smoke_run_trains_measures_and_resumes(tmp_path):
     assert again.stdout.startswith("###")
     assert weights.stat().st_mtime_ns == before
 
-    # Another machine: the records are there, WORK is empty.
+    # On another machine, the records exist but WORK is empty. The tables must be made from the records alone.
     out, work = tmp_path / "study", tmp_path / "elsewhere"
     records = {path.name: path.read_bytes() for path in (out / "rows").iterdir()}
     assert set(records) == {"unprocessed.json", *(f"{row}.json" for row in rows)}
@@ -92,7 +92,7 @@ def test_a_record_is_held_to_all_it_was_made_under(tmp_path):
     made.save("vdsr", {"files": []})
     made.save("copy_up", {"files": []})
     assert list(made.load()) == ["vdsr", "copy_up"]
-    # Minutes of training are nothing to a baseline.
+    # Baselines are not trained, so the minutes of training must not matter to the record of copy_up.
     with pytest.raises(UsageError, match=r"rows vdsr\.json: minutes \(30\.0, now 1\.0\); remove"):
         dataclasses.replace(made, minutes=1.0).load()
     for other in ({"smoke": True}, {"music": "1" * 64}):
@@ -107,7 +107,8 @@ def test_a_record_is_held_to_all_it_was_made_under(tmp_path):
     with pytest.raises(UsageError, match=r"vdsr\.json"):
         made.load()
 
-    # A record from before the low rates' LSD was split at the end of their own band.
+    # Old records of the low rates have no `cutoff`, because their LSD was not yet split at the low rate's Nyquist
+    # frequency. They must be refused.
     made.path("vdsr").unlink()
     made.save("linear_half_rate", {"files": []})
     record = json.loads(made.path("linear_half_rate").read_text())
@@ -127,7 +128,8 @@ def test_average_spectrum_has_a_sine_at_its_place_and_level():
     from study_parts.spectra import average_spectrum
 
     time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
-    # In the middle of a point: the three bins of the window's main lobe, 1 + 2 / 4 in power, fall into one of four.
+    # The frequency lies in the middle of a point, so the window's main lobe of three bins, with a total power of
+    # 1 + 2 / 4, falls into one point, which is the mean of four bins.
     spectrum = average_spectrum(np.sin(2 * np.pi * 401 * SAMPLE_RATE / 2048 * time)[:, None], SAMPLE_RATE)
     level = np.array(spectrum["level"])
     assert level.shape == (256,)
@@ -148,7 +150,8 @@ def test_a_curve_is_flat_when_its_last_fifth_wins_little(last, flat):
         training = {"history": history, "steps": 10, "preset": preset, "cpu_seconds": 60.0}
         return collect({"vdsr": {"files": [], "training": training}})
 
-    # What the first epochs won says nothing: a loss that began high makes every end look flat.
+    # The progress of the first epochs must not matter. Compared with the progress from a high initial loss, every end
+    # would look flat.
     (row,) = rows((1.0, 3.0), (18.0, 1.2), (19.0, 1.0), (18.9, 1.0), last)
     assert row["flat"] is flat
     (row,) = rows(last)
@@ -208,7 +211,7 @@ def test_settings_of_rows_are_presets_that_build():
 
 
 def level(audio, low, high):
-    """Energy between two frequencies, in dB."""
+    """Returns the energy between two frequencies in dB."""
     spectrum = np.abs(np.fft.rfft(audio[:, 0])) ** 2
     frequencies = np.fft.rfftfreq(len(audio), 1 / SAMPLE_RATE)
     return 10 * np.log10(spectrum[(frequencies >= low) & (frequencies < high)].sum() + 1e-12)
@@ -216,7 +219,7 @@ def level(audio, low, high):
 
 @pytest.fixture
 def dull():
-    """Noise that falls by 6 dB an octave and ends at 8 kHz."""
+    """Noise whose spectrum falls by 6 dB per octave and ends at 8 kHz."""
     generator = np.random.default_rng(0)
     spectrum = np.fft.rfft(generator.standard_normal(2 * SAMPLE_RATE))
     frequencies = np.fft.rfftfreq(2 * SAMPLE_RATE, 1 / SAMPLE_RATE)

@@ -1,4 +1,4 @@
-"""Work side by side: what is done is not lost to what fails in the same moment. Calls in the background."""
+"""Tests that `side_by_side` loses no results when a call fails, and that `Workers` make calls in the background."""
 
 import gc
 import threading
@@ -18,7 +18,7 @@ def test_an_error_comes_after_what_is_done(error):
 
     def items():
         yield from range(8)
-        time.sleep(0.3)  # all are done before the first result is asked for
+        time.sleep(0.3)  # so that all calls end before the first result is requested
 
     results = []
     with pytest.raises(error):
