@@ -1,4 +1,4 @@
-"""Tests `encode`: each track gets its twins, another run makes only missing ones, and bad files do not stop it."""
+"""Tests `encode`: each track gets its twins, a new run makes only missing ones, and bad files do not stop a run."""
 
 import argparse
 import dataclasses

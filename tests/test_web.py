@@ -190,7 +190,7 @@ def write_tagged(path, audio):
 @pytest.mark.parametrize("channels", [1, 2])
 def test_flac_has_the_samples_and_the_tags(opened, tmp_path, make_music, suffix, channels):
     page, requests = opened
-    audio = make_music(duration=1.7, channels=channels)  # one and a part of the blocks of flac_worker.js
+    audio = make_music(duration=1.7, channels=channels)  # one block of flac_worker.js and part of another
     write_tagged(tmp_path / f"song{suffix}", audio)
     put_in(page, tmp_path / f"song{suffix}")
     assert "keeps the tags of the source (title, artist, album, cover)" in page.inner_text("#tags")
