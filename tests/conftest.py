@@ -1,11 +1,11 @@
-"""Fixtures every test shares: small albums of music-like tones, made on the spot; and the worst differences seen."""
+"""Contains fixtures that tests share, such as small albums of synthetic music, and prints the largest differences."""
 
 import equivalence
 import numpy as np
 import pytest
 import soundfile
 
-# The files whose tests take longest, the slowest first. They begin first, so that no worker is idle at the end.
+# The files whose tests take longest, slowest first. They start first, so that no worker is idle at the end.
 LONGEST = (
     "test_notebooks.py", "test_distribution.py", "test_train_faults.py", "test_study.py", "test_export.py",
     "test_models_export.py", "test_layouts.py", "test_train.py", "test_train_sources.py", "test_serving.py",
@@ -21,10 +21,10 @@ def pytest_collection_modifyitems(items):
 
 
 def music(duration: float = 3.0, sample_rate: int = 44100, channels: int = 2, seed: int = 0) -> np.ndarray:
-    """Decaying chords over full-band noise bursts: array `(time, channels)` float32, peak 0.5.
+    """Returns decaying chords with full-band bursts of noise: array `(time, channels)` float32, peak 0.5.
 
-    Broad in spectrum and never periodic, so that a codec has something to remove and
-    alignment something to hold on to.
+    The spectrum is broad, so that a codec has something to remove. The signal is not periodic, so that only one lag
+    aligns it with a copy.
     """
     generator = np.random.default_rng(seed)
     time = np.arange(int(duration * sample_rate)) / sample_rate
@@ -41,13 +41,13 @@ def music(duration: float = 3.0, sample_rate: int = 44100, channels: int = 2, se
 
 @pytest.fixture(scope="session")
 def make_music():
-    """The function `music`, for tests that need their own lengths, rates or channels."""
+    """Returns the function `music`, for tests that need their own lengths, rates or channels."""
     return music
 
 
 @pytest.fixture(scope="session")
 def shelf(tmp_path_factory):
-    """Two "ripped discs": folders of 16-bit 44.1 kHz stereo FLAC, two tracks each."""
+    """Returns a folder with two "ripped discs": folders of two tracks each, as 16-bit 44.1 kHz stereo FLAC."""
     root = tmp_path_factory.mktemp("shelf")
     for album in range(2):
         folder = root / f"Album {album}"
@@ -60,7 +60,7 @@ def shelf(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory):
-    """A model server that takes requests of up to 512 windows, so that tiny windows reach gRPC's 4 MiB."""
+    """Runs a model server for up to 512 windows per request, so that tiny windows can exceed gRPC's limit of 4 MiB."""
     from served import copy_bundle, running
 
     folder = copy_bundle(tmp_path_factory.mktemp("served") / "bundle")
@@ -72,7 +72,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def local():
-    """The runner, in this process, of the model that `server` serves."""
+    """Returns a runner in this process for the model that `server` serves."""
     from tiny_model import tiny_export
 
     from keras_audiosr.runners import load_runner
@@ -90,7 +90,7 @@ def pytest_runtest_call(item):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """The worst case of each equivalence, over all parameters of its test."""
+    """Prints the largest difference that `equivalence.agree` found in each test, over all parameters of the test."""
     tests: dict[str, tuple[float, float]] = {}
     for report in (report for reports in terminalreporter.stats.values() for report in reports):
         for name, value in getattr(report, "user_properties", ()):

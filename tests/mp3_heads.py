@@ -1,6 +1,6 @@
-"""The beginnings of MP3s as encoders write them, byte by byte, and the gain that each tells of."""
+"""Contains beginnings of MP3s as various encoders write them, and the gain that must be read from each."""
 
-# MPEG-1 Layer III, 44.1 kHz, stereo; by kbit/s the byte with the bitrate.
+# kbit/s -> the header byte that contains the bitrate, for MPEG-1 Layer III at 44.1 kHz.
 _RATES = {64: 0x50, 128: 0x90, 192: 0xB0, 224: 0xC0, 320: 0xE0}
 
 
@@ -10,7 +10,7 @@ def _frame(bitrate: int, content: bytes = b"") -> bytes:
 
 
 def head(encoder: bytes, tag: bytes = b"Info", method: int = 1, preset: int = 0, bitrate: int = 128, flags: int = 15):
-    """A first frame with a tag, and a second one of `bitrate` behind it."""
+    """Returns a first frame of 128 kbit/s with a tag, and a second frame of `bitrate` kbit/s."""
     fields = b"".join(bytes(size) for bit, size in ((1, 4), (2, 4), (4, 100), (8, 4)) if flags & bit)
     about = bytes([method]) + bytes(16) + preset.to_bytes(2, "big")
     return _frame(128, bytes(32) + tag + bytes([0, 0, 0, flags]) + fields + encoder.ljust(9, b"\0") + about) + _frame(
@@ -19,11 +19,11 @@ def head(encoder: bytes, tag: bytes = b"Info", method: int = 1, preset: int = 0,
 
 
 def id3(content: bytes, size: int = 300) -> bytes:
-    """The same behind an ID3v2 tag."""
+    """Returns the content after an ID3v2 tag."""
     return b"ID3\4\0\0\0\0" + bytes([size >> 7, size & 127]) + bytes(size) + content
 
 
-# name -> (bytes, gain)
+# Name -> (beginning of the file, expected gain).
 HEADS = {
     "FFmpeg, 64 kbit/s": (head(b"Lavc59.37", method=0, bitrate=64), 0.95),
     "FFmpeg, 192 kbit/s": (head(b"Lavc60.31", method=0, bitrate=192), 0.97),

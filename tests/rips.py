@@ -1,4 +1,4 @@
-"""What the tests of `rip` rip: files whose samples are known to the bit."""
+"""Contains helpers for the tests of `rip`, which write files with known samples."""
 
 import hashlib
 from pathlib import Path
@@ -8,7 +8,7 @@ import soundfile
 
 
 def integers(bits: int, length: int = 30000, channels: int = 2, seed: int = 0) -> np.ndarray:
-    """Random samples over the whole range of `bits`, both ends included: int32 `(time, channels)`."""
+    """Returns random samples over the whole range of `bits`, including both limits: int32 `(time, channels)`."""
     top = 1 << (bits - 1)
     samples = np.random.default_rng(seed).integers(-top, top, (length, channels), dtype=np.int64)
     samples[0], samples[1] = -top, top - 1
@@ -22,7 +22,7 @@ def write(path: Path, samples: np.ndarray, bits: int, subtype: str, rate: int = 
 
 
 def expected_md5(samples: np.ndarray, bits: int) -> str:
-    """FLAC's MD5, by its definition: signed little-endian integers of whole bytes, interleaved."""
+    """Returns the MD5 as FLAC defines it: of interleaved signed little-endian integers of whole bytes."""
     raw = b"".join(int(value).to_bytes(bits // 8, "little", signed=True) for value in samples.reshape(-1))
     return hashlib.md5(raw).hexdigest()
 

@@ -1,4 +1,4 @@
-"""`encode`: every track gets its twins, running again makes what is missing, and one bad file stops nothing."""
+"""Tests `encode`: each track gets its twins, a new run makes only missing ones, and bad files do not stop a run."""
 
 import argparse
 import dataclasses
@@ -21,14 +21,14 @@ from keras_audiosr.shelf import encode_track
 from keras_audiosr.shelf.manifests import Pair, Track, read_manifest, write_manifest
 from keras_audiosr.stages.encode import encode
 
-# By name: the package gives the function of this name, not the module.
+# The module itself. Its function has the same name and is imported above.
 verb = importlib.import_module("keras_audiosr.stages.encode")
 
 DATA = Path(__file__).parent / "data"
 
 
 def make_track(root: Path, album: str, title: str, audio: np.ndarray, rate: int = 44100) -> Track:
-    """Writes a FLAC file and its line, as `rip` does."""
+    """Writes a FLAC file as `rip` does, and returns its line of the manifest."""
     path = root / "tracks" / album / f"{title}.flac"
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, audio, rate, subtype="PCM_16")
@@ -49,7 +49,7 @@ def make_track(root: Path, album: str, title: str, audio: np.ndarray, rate: int 
 
 @pytest.fixture
 def shelf(tmp_path):
-    """Three tracks on two albums, with `tracks.jsonl`; two of them share a name."""
+    """Returns a folder with three tracks on two albums, and `tracks.jsonl`. Two of the tracks have the same name."""
     root = tmp_path / "shelf"
     tracks = [
         make_track(root, "One", "01 Song", music(1.5, 44100, 2, seed=1)),
@@ -101,7 +101,7 @@ def test_each_track_draws_its_own_codecs(shelf, tmp_path):
         drawn.setdefault(pair.lossless, set()).add(pair.codec)
     assert report.made == 6 and all(len(codecs) == 2 for codecs in drawn.values())
     assert len({frozenset(codecs) for codecs in drawn.values()}) > 1
-    # The lot does not depend on the order of the codecs, nor on what else lies on the shelf.
+    # The choice does not depend on the order of the codecs, so every twin exists already.
     again = encode(shelf / "tracks.jsonl", tmp_path / "out", codecs[::-1], draw=2)
     assert (again.made, again.kept) == (0, 6)
 
@@ -158,7 +158,8 @@ def test_one_bad_track_does_not_stop_the_others(shelf):
     tiny = make_track(shelf, "Two", "tiny", music(1.0)[:1])
     write_manifest(shelf / "tracks.jsonl", [*tracks, surround, tiny])
     report = encode(shelf / "tracks.jsonl", shelf, ["mp3@64k", "aac@64k"])
-    # Of "5.1" AAC keeps six channels and MP3 two; of one sample FFmpeg's AAC gives nothing back.
+    # Two twins of the intact track, one of "5.1" (MP3 has only two channels), and one of "tiny" (FFmpeg's AAC returns
+    # nothing for a single sample).
     assert report.made == 2 + 1 + 1
     failed = {(Path(path).parts[-4], Path(path).stem): reason for path, reason in report.failed}
     assert "is missing" in failed["mp3@64k", "02 Other"]
@@ -191,7 +192,7 @@ def test_twins_brought_by_the_user(shelf, tmp_path):
     compress(shelf / "tracks/One/01 Song.flac", twins / "one/01 song.mp3", *untagged)
     compress(shelf / "tracks/One/02 Other.flac", twins / "02 Other.aac", "-b:a", "96k")
     compress(shelf / "tracks/One/01 Song.flac", twins / "Two/01 Song.mp3")  # the wrong song
-    compress(shelf / "tracks/One/01 Song.flac", twins / "01 Song.ogg")  # which album?
+    compress(shelf / "tracks/One/01 Song.flac", twins / "01 Song.ogg")  # both albums have this track
     compress(shelf / "tracks/One/01 Song.flac", twins / "Nameless.mp3")
     (twins / "one/cover.jpg").write_bytes(b"ignored")
     (twins / "Two/01 Song.m4a").write_bytes(b"no music")
@@ -219,7 +220,7 @@ def test_twins_brought_by_the_user(shelf, tmp_path):
 
     again = encode(shelf / "tracks.jsonl", shelf, ["mp3@96k"], twins=twins)
     assert (again.made, again.kept) == (0, 5)
-    # A twin that was replaced is measured anew.
+    # A twin that was replaced is measured again.
     (twins / "one/01 song.mp3").unlink()
     compress(shelf / "tracks/One/01 Song.flac", twins / "one/01 song.mp3", "-b:a", "128k")
     again = encode(shelf / "tracks.jsonl", shelf, ["mp3@96k"], twins=twins)
@@ -279,7 +280,7 @@ def test_one_run_at_a_time(shelf):
 
 
 def test_an_interrupt_keeps_what_is_done(shelf, monkeypatch):
-    """Ctrl-C after the first track: its pair is listed, no partial file is left, and the next run does the rest."""
+    """After Ctrl-C, finished pairs are listed and no partial file is left. The next run makes the other twins."""
     real, calls = encode_track.make_twin, []
 
     def interrupted(*arguments):
@@ -309,7 +310,7 @@ def test_command_line(shelf, capsys):
     (shelf / "mp3@64k/tracks/One/01 Song.mp3").unlink()
     assert verb.run(parser.parse_args(arguments)) == 1
     printed = capsys.readouterr()
-    # Without its lossless side the twin at 128 kbit/s is no pair any more either.
+    # The twin at 128 kbit/s still exists, but it is not a pair without its lossless file.
     assert printed.out.startswith("0 made, 4 kept, 0 rejected, 2 failed")
     assert len(printed.err.splitlines()) == 2
 

@@ -1,4 +1,4 @@
-"""Channel layouts: every channel comes out as it went in, under its own name, or a word says what is not kept."""
+"""Tests channel layouts: channels and their speakers stay unchanged, or a message says what was not kept."""
 
 import io
 import itertools
@@ -25,7 +25,7 @@ from keras_audiosr.stages.restore import restore
 from keras_audiosr.stages.rip import rip
 
 RATE = 48000
-# All that FFmpeg has a name for, up to 8 channels.
+# All layouts of up to 8 channels for which FFmpeg has a name.
 LAYOUTS = sorted(
     (name for name, said in layouts._named().items() if len(said) <= 8), key=lambda n: len(layouts.speakers(n))
 )
@@ -33,7 +33,7 @@ CODECS = {
     "wavpack": "wv", "flac": "flac", "pcm_s16le": "wav", "alac": "m4a", "pcm_s16be": "aiff", "aac": "m4a", "ac3": "ac3",
     "eac3": "eac3", "libvorbis": "ogg", "libopus": "opus", "dca": "dts", "pcm_s24le": "caf", "tta": "tta",
 }  # fmt: skip
-# Those of the bug reports.
+# Layouts and codecs from bug reports.
 REPORTED = [
     ("3.0", "ac3"), ("3.0", "aac"), ("3.0", "libvorbis"), ("3.1", "ac3"), ("3.1", "wavpack"), ("4.0", "aac"),
     ("quad", "libvorbis"), ("quad", "flac"), ("quad(side)", "dca"), ("4.1", "wavpack"), ("6.0", "wavpack"),
@@ -48,7 +48,7 @@ def runner():
 
 
 def make(path, layout: str, codec: str):
-    """0.2 s of other noise in each channel; `None` where the codec makes other channels of the layout."""
+    """Writes 0.2 s of noise, different in each channel. Returns `None` if the file does not get this layout."""
     channels = len(layouts.speakers(layout))
     noise = np.random.default_rng(channels).standard_normal((RATE // 5, channels)) * 3000
     mapping = f"channelmap=map={'|'.join(map(str, range(channels)))}:channel_layout={layout}"
@@ -57,12 +57,12 @@ def make(path, layout: str, codec: str):
     done = subprocess.run(command, input=noise.astype("<i2").tobytes(), capture_output=True, check=False)
     if done.returncode:
         return None
-    # A container that does not keep the layout is another test's business.
+    # These tests do not use files that declare another layout. Mono and stereo need no declaration.
     return path if layouts.same_layout(headers.probe(path).channel_layout, layout) or channels <= 2 else None
 
 
 def by_ffmpeg(path) -> np.ndarray:
-    """What FFmpeg decodes, asked for nothing: 24-bit integers."""
+    """Returns what FFmpeg decodes if no layout is requested, as 24-bit integers."""
     command = [find_binary("ffmpeg"), "-v", "error", "-i", f"file:{path}", "-f", "f32le", "-c:a", "pcm_f32le", "pipe:1"]
     done = subprocess.run(command, capture_output=True, check=True)
     scaled = np.rint(np.frombuffer(done.stdout, "<f4").astype(float) * (1 << 23))
@@ -197,5 +197,5 @@ def test_a_layout_that_is_not_known_has_no_speakers(said):
 
 def test_speakers_that_are_listed():
     assert layouts.speakers("2 channels (FC+LFE)") == ("FC", "LFE")
-    assert layouts.layout_mask("FR+FL") == 0  # a mask has one order
+    assert layouts.layout_mask("FR+FL") == 0  # a mask can express only one order
     assert layouts.mask_layout(0x80000000) == ""

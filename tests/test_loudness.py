@@ -1,4 +1,4 @@
-"""K-weighted loudness: the standard's own filters, its calibration, and what it must not depend on."""
+"""Tests K-weighted loudness against the filters and the calibration of ITU-R BS.1770."""
 
 import numpy as np
 import pytest
@@ -13,13 +13,14 @@ def tone(frequency, sample_rate, channels=1, level=1.0):
 
 
 def test_calibration_of_the_standard():
-    # BS.1770: 997 Hz at full scale in one channel reads -3.01; in two channels 3.01 dB more. Within 0.01 dB.
+    # According to BS.1770, a full-scale sine of 997 Hz in one channel measures -3.01. Two channels add 3.01 dB.
     assert loudness(tone(997, 48000), 48000) == pytest.approx(-3.01, abs=0.01)
     assert loudness(tone(997, 48000, channels=2), 48000) == pytest.approx(0.0, abs=0.01)
 
 
 def test_equals_the_filters_of_the_standard(make_music):
-    # BS.1770-5, tables 1 and 2 (48 kHz), run over the samples; the tail that rings on is what differs: 0.01 dB.
+    # The coefficients are those of BS.1770-5, tables 1 and 2 (48 kHz). These filters lose the tail that rings on after
+    # the last sample, so a difference of 0.01 dB is allowed.
     audio = make_music(sample_rate=48000)
     shelf = [1.53512485958697, -2.69169618940638, 1.19839281085285], [1.0, -1.69065929318241, 0.73248077421585]
     high_pass = [1.0, -2.0, 1.0], [1.0, -1.99004745483398, 0.99007225036621]
@@ -30,7 +31,7 @@ def test_equals_the_filters_of_the_standard(make_music):
 
 @pytest.mark.parametrize("sample_rate", [22050, 44100, 96000])
 def test_does_not_depend_on_the_sample_rate(sample_rate):
-    # Within 0.05 dB: the bilinear transform bends the shelf a little.
+    # The bilinear transform warps the shelf slightly, so a difference of 0.05 dB is allowed.
     assert loudness(tone(1000, sample_rate), sample_rate) == pytest.approx(loudness(tone(1000, 48000), 48000), abs=0.05)
 
 

@@ -1,4 +1,4 @@
-"""Windows to train on are of mid and side, as every runtime restores them (`test_mid_side`)."""
+"""Tests that training windows contain mid and side, in the way in which all runtimes use them (`test_mid_side`)."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ LENGTH = 1000
 
 
 def write_pair(folder, lossless, lossy, layout="") -> Pair:
-    """Two signals `(time, channels)` as a pair of a manifest, bit for bit; with a layout, both files have it."""
+    """Writes two signals `(time, channels)` without loss as a pair, and a manifest. Both files get the layout."""
     for name, audio in (("lossless", lossless), ("lossy", lossy)):
         soundfile.write(folder / f"{name}.flac", audio, RATE, subtype="PCM_16")
         if layout:
@@ -63,7 +63,7 @@ def test_an_mp3_is_made_mid_and_side_like_its_source(tmp_path, make_music):
     decoded, _ = soundfile.read(tmp_path / "lossy.mp3", dtype="float32")
     side = (decoded[: pair.length, 0] - decoded[: pair.length, 1]) / 2
     np.testing.assert_array_equal(lossy[22:], windows_of(side))
-    # What the codec kept of a side resembles that side, and not the mid.
+    # The decoded side resembles the lossless side, and not the lossless mid.
     kept = [float(np.corrcoef(lossy[22:].ravel(), other.ravel())[0, 1]) for other in (lossless[22:], lossless[:22])]
     assert kept[0] > 0.9 and abs(kept[1]) < 0.5
 
@@ -83,7 +83,7 @@ def test_the_side_of_equal_channels_is_silence_and_left_out_as_such(tmp_path, ma
     mono = windows_of(soundfile.read(tmp_path / "lossless.flac", dtype="float32")[0][:, 0])
     _, lossless = cut(tmp_path)
     np.testing.assert_array_equal(lossless, np.concatenate([mono, 0 * mono]))
-    # The lossy side does not decide: it has a loud side here.
+    # Only the lossless signal counts for `min_level`. The side of the lossy file is loud here.
     lossy, lossless = cut(tmp_path, min_level=-60.0)
     np.testing.assert_array_equal(lossless, mono)
     left, right = soundfile.read(tmp_path / "lossy.flac", dtype="float32")[0].T
@@ -91,7 +91,7 @@ def test_the_side_of_equal_channels_is_silence_and_left_out_as_such(tmp_path, ma
 
 
 def test_a_faint_side_is_measured_by_itself(tmp_path, make_music):
-    """Left and right are loud; the side has 0.5 * 0.001 of full scale, -66 dB, and is kept from there down."""
+    """The channels are loud, but the side is at -66 dB (0.0005 of full scale). A lower `min_level` keeps it."""
     music, square = make_music(0.1, channels=1) * 0.5, np.where(np.arange(4410) % 2, 1e-3, -1e-3)[:, None]
     write_pair(tmp_path, np.hstack([music, music - square]), np.hstack([music, music]))
     assert [len(cut(tmp_path, min_level=level)[1]) for level in (-65.0, -67.0)] == [4, 8]
@@ -136,14 +136,14 @@ def test_surround_is_paired_as_a_runtime_pairs_it(tmp_path, make_music, layout, 
             expected[right] /= 2
         np.testing.assert_array_equal(coded, expected)
         np.testing.assert_array_equal(found, np.concatenate([windows_of(signal) for signal in expected]))
-        # And a runtime gives its network these very samples.
+        # A runtime passes the same samples to its network.
         heard.clear()
         OverlapSave(predict, LENGTH, 0, channels, pairs=layout_pairs(channels, layout)).push(audio)
         np.testing.assert_array_equal(np.stack(heard, axis=1).reshape(-1, LENGTH), found)
 
 
 class Recorder(Runner):
-    """A model that changes nothing, and keeps the windows that it was given."""
+    """A model that changes nothing and records the windows that it receives."""
 
     def __init__(self):
         super().__init__(ModelFacts("recorder", RATE, LENGTH, 0, 1))
@@ -155,7 +155,7 @@ class Recorder(Runner):
 
 
 def test_evaluate_pairs_surround_by_the_layout_of_the_lossy_file(tmp_path, make_music):
-    """In quad the rear channels are a pair; in 4.0, which has as many channels, they are not."""
+    """Channels 2 and 3 are a pair in layout quad, but not in 4.0, which has as many channels."""
     pair = write_pair(tmp_path, make_music(0.1, channels=4), make_music(0.1, channels=4, seed=1), "quad")
     runner = Recorder()
     Worker(tmp_path, None, {}, None, visqol=False, runner=runner).signals(pair)

@@ -1,4 +1,4 @@
-"""The contract every architecture keeps: shapes, identity, configuration, saving."""
+"""Tests what all architectures have in common: shapes, identity before training, configuration and saving."""
 
 import json
 import os
@@ -33,7 +33,8 @@ SMALL = {
     "resnet_pre_activation": ("resnet", {"num_blocks": 2, "filters": 8, "kernel_size": 3, "variant": "pre_activation"}),
     "audio_unet": ("audio_unet", {"num_levels": 2, "filters": 0.02}),
 }
-# The papers of the others have no skip from input to output, and the network on bands adds a fill of -70 dB.
+# The other networks are not the identity before training. `resnet` and `srresnet` have no skip from input to output, as
+# in their papers, and the network on bands adds an excitation of -70 dB.
 IDENTITY = [name for name in SMALL if name.split("_")[0] not in ("resnet", "srresnet", "bands")]
 
 
@@ -57,7 +58,7 @@ def noise(length=960, batch=2, seed=0):
 
 
 def shaken(model):
-    """The model with every weight moved, so that no zero hides a mistake."""
+    """Changes every weight of the model, because zeros could hide a mistake, and returns the model."""
     generator = np.random.default_rng(5)
     for variable in model.trainable_variables:
         variable.assign_add(0.05 * generator.standard_normal(variable.shape))

@@ -1,4 +1,4 @@
-"""`rip` again: what is done is kept, what is missing, damaged or interrupted is made again."""
+"""Tests repeated runs of `rip`: finished tracks are kept, and missing, damaged or unfinished ones are made again."""
 
 import importlib
 import json

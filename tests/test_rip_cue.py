@@ -1,4 +1,4 @@
-"""`rip` of whole discs that a CUE sheet cuts into tracks."""
+"""Tests `rip` with discs that are one file and a CUE sheet, which divides the file into tracks."""
 
 import mutagen.flac
 import numpy as np
@@ -45,7 +45,7 @@ def test_a_cue_sheet_cuts_at_its_sectors(tmp_path, suffix, bits):
         np.testing.assert_array_equal(samples >> (32 - bits), disc[start:stop])
         assert track.md5 == expected_md5(disc[start:stop], bits)
     np.testing.assert_array_equal(np.concatenate(cut) >> (32 - bits), disc[3 * SECTOR :])
-    # What lies before the first INDEX 01 is no track, and is said.
+    # The samples before the first INDEX 01 belong to no track, and the report says so.
     assert list(report.left_out.values()) == ["0.04 s before the first INDEX 01, no track"]
     tags = dict(mutagen.flac.FLAC(tmp_path / "out/Live/02 Two.flac"))
     assert tags == {
@@ -93,7 +93,7 @@ def test_sheets_without_their_file(tmp_path):
     (tmp_path / "alone/x.cue").write_text(SHEET)
     assert "image.wav" in next(iter(rip(tmp_path / "alone", tmp_path / "out").failed.values()))
     assert "image.wav" in next(iter(rip(tmp_path / "alone/x.cue", tmp_path / "out").failed.values()))
-    # An old sheet beside the tracks that were made of its disc.
+    # An old sheet next to the tracks that were made from its disc is left out, and does not fail.
     write(tmp_path / "split/01 One.wav", integers(16), 16, "PCM_16")
     (tmp_path / "split/x.cue").write_text(SHEET)
     report = rip(tmp_path / "split", tmp_path / "out")

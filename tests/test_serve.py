@@ -1,4 +1,4 @@
-"""`serve bundle`: what is in it, what it promises a model server, and what is refused."""
+"""Tests `serve bundle`: the files and signatures of a bundle, and which models and options are refused."""
 
 import base64
 import json
@@ -23,7 +23,8 @@ TOLD = {
     "name": "tiny", "sample_rate": 44100, "window_length": WINDOW, "context": CONTEXT, "hop_length": HOP,
     "overlap": 2 * CONTEXT, "version": 1, "undo_encoder_gain": 0,
 }  # fmt: skip
-# What TensorFlow Serving brings, as these models need it. Nothing that runs Python, reads files or needs an add-on.
+# The ops that these models may use. TensorFlow Serving contains all of them. None of them runs Python code, and only
+# those of checkpoints access files.
 STOCK_OPS = set(
     """
     Abs Add AddV2 AssignVariableOp BatchMatMulV2 BatchToSpaceND BiasAdd BroadcastTo Cast ClipByValue ConcatV2 Const
@@ -47,7 +48,7 @@ def served():
 
 
 def ops_of(folder):
-    """Every op of a SavedModel: of its graph and of each function in it."""
+    """Yields the name of every op in the graphs and functions of a SavedModel."""
     from tensorflow.core.protobuf import saved_model_pb2
 
     content = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
@@ -121,18 +122,18 @@ def test_16_bit_samples_are_the_rounded_ones(served, count):
 
     pcm = np.rint(1.2 * 32767 * noise(count)).clip(-32768, 32767).astype("<i2")
     restored = served.signatures["serving_default"](lossy=(pcm / 32768).astype(np.float32))["restored"].numpy()
-    assert np.abs(restored).max() > 1  # so that clipping is seen
+    assert np.abs(restored).max() > 1  # so that clipping is tested
     rows = served.signatures["restore_pcm16"](lossy=tf.constant([row.tobytes() for row in pcm]))[
         "restored_bytes"
     ].numpy()
     assert [len(row) for row in rows] == [2 * WINDOW] * count
     found = np.frombuffer(b"".join(rows), "<i2").reshape(pcm.shape)
-    # Half a step of rounding; a little more where float32 rounds a half either way.
+    # Rounding changes a sample by half a step. 0.01 is added because float32 may round a half up or down.
     np.testing.assert_allclose(found, (restored * 32768).clip(-32768, 32767), atol=0.51, rtol=0)
 
 
 def test_a_session_runs_it_as_the_server_does():
-    """The server loads the graph into a session and feeds tensors by the signature's names."""
+    """Like the server, this test loads the graph into a session and uses the tensor names of the signatures."""
     import tensorflow as tf
 
     windows = noise()
@@ -156,7 +157,7 @@ def test_only_stock_ops_in_every_function(tmp_path):
     import tensorflow as tf
 
     found = set(ops_of(tiny_bundle() / "tiny" / "1"))
-    assert {"Conv2D", "DecodeRaw", "SerializeTensor"} <= found  # the functions were walked
+    assert {"Conv2D", "DecodeRaw", "SerializeTensor"} <= found  # `ops_of` includes functions
     assert found <= STOCK_OPS, sorted(found - STOCK_OPS)
 
     class Python(tf.Module):
@@ -195,7 +196,7 @@ def test_warm_up_records_replay(served):
 
 
 def message(name, fields):
-    """A message class for a proto that tensorflow-serving-api leaves out; fields as its source declares them."""
+    """Returns an empty message of a proto that tensorflow-serving-api leaves out. `fields` are those of its source."""
     kinds = descriptor_pb2.FieldDescriptorProto
     types = {"int64": kinds.TYPE_INT64, "bool": kinds.TYPE_BOOL, "string": kinds.TYPE_STRING}
     file = descriptor_pb2.FileDescriptorProto(name=f"{name}.proto", package="t", syntax="proto3")
@@ -204,7 +205,7 @@ def message(name, fields):
         label = kinds.LABEL_REPEATED if kind.startswith("*") else kinds.LABEL_OPTIONAL
         if isinstance(types.get(kind.lstrip("*")), int):
             declared.field.add(name=field, number=number, label=label, type=types[kind.lstrip("*")])
-        else:  # google.protobuf.Int64Value and the like, or a nested message: `Name value:int64`
+        else:  # a wrapper such as google.protobuf.Int64Value, or a nested message, written as `Name value:int64`
             nested, *inner = kind.split()
             if not any(other.name == nested for other in file.message_type):
                 added = file.message_type.add(name=nested)
@@ -291,7 +292,7 @@ def test_compose_and_kubernetes():
     ("tensorflow", "tag", "exact"),
     [
         ("2.16.2", "2.16.1", True), ("2.19.0", "2.19.1", True), ("2.21.0", "2.21.0", True),
-        # No tag is made up.
+        # Tags that are not known are not guessed.
         ("2.99.0", "2.21.0", False), ("2.9.0", "2.16.1", False),
     ],
 )  # fmt: skip
@@ -321,7 +322,7 @@ def test_an_image_of_ones_own_is_in_every_file_of_the_bundle(tmp_path, capsys):
     assert sum(text.count(f"image: {image}\n") for text in texts) == 5
     assert sum(text.count("image: ") for text in texts) == 5
     assert f"`{image}`, which was set with `--image`." in (tmp_path / "b" / "README.md").read_text()
-    assert cli.main([*arguments, "--image", image]) == 2  # configurations are the operator's
+    assert cli.main([*arguments, "--image", image]) == 2  # existing configurations belong to the user
     assert "only a new bundle takes an image" in capsys.readouterr().err
     arguments[2] = str(tmp_path / "c")
     assert cli.main([*arguments, "--image", "tensorflow/serving"]) == 2
@@ -410,11 +411,11 @@ def test_our_messages_are_the_official_ones():
 
     answer = predict_pb2.PredictResponse()
     answer.model_spec.version.value = 3
-    answer.outputs["content"].CopyFrom(tf.make_tensor_proto(windows))  # in tensor_content
+    answer.outputs["content"].CopyFrom(tf.make_tensor_proto(windows))  # stored in tensor_content
     answer.outputs["field"].dtype = 1
     for size in windows.shape:
         answer.outputs["field"].tensor_shape.dim.add(size=size)
-    answer.outputs["field"].float_val.extend(windows.ravel().tolist())  # as the server answers
+    answer.outputs["field"].float_val.extend(windows.ravel().tolist())  # stored as the server does
     answer.outputs["bytes"].CopyFrom(tf.make_tensor_proto([b"\0\xff", b""], tf.string))
     for name, kind in (("int32", tf.int32), ("int64", tf.int64)):
         answer.outputs[name].CopyFrom(tf.make_tensor_proto([0, -5], kind))

@@ -1,4 +1,4 @@
-"""The files of a bundle that start servers, held to the schemas of Kubernetes and Compose: strictly, and offline."""
+"""Tests that a bundle's files for Kubernetes and Docker Compose match the official schemas, without a network."""
 
 import copy
 import json
@@ -12,7 +12,7 @@ pytest.importorskip("tensorflow_serving", reason="needs tensorflow-serving-api, 
 import yaml
 from served import tiny_bundle
 
-# The oldest and the newest that kubernetes-validate has, of which the first brought all kinds used here long before.
+# The oldest and the newest version that kubernetes-validate contains. The oldest one has all kinds used here.
 VERSIONS = ("1.25", "1.37")
 OF_KUSTOMIZE = {"kustomization.yaml"}
 
@@ -27,7 +27,7 @@ def manifests() -> dict[str, dict]:
 
 
 def merged(base, patch):
-    """A strategic merge as Kustomize does it: objects by key, lists of containers by name, other lists replaced."""
+    """Merges as Kustomize does: objects by key, and lists of named objects by name. Other lists are replaced."""
     if isinstance(base, dict) and isinstance(patch, dict):
         return base | {key: merged(base[key], value) if key in base else value for key, value in patch.items()}
     if isinstance(base, list) and all(isinstance(part, dict) and "name" in part for part in [*base, *patch]):
@@ -45,7 +45,7 @@ def on_gpus() -> dict[str, dict]:
     found = manifests()
     for name in patches:
         patch = load(f"kubernetes-gpu/{name}")
-        # Kustomize finds what it patches by these.
+        # Kustomize finds the object to patch by these fields.
         for key in ("apiVersion", "kind"):
             assert patch[key] == found[name][key]
         assert patch["metadata"]["name"] == found[name]["metadata"]["name"]
@@ -127,7 +127,7 @@ def test_manifests_fit_each_other():
     assert found["pdb.yaml"]["spec"]["selector"]["matchLabels"] == labels
     policy = found["networkpolicy.yaml"]["spec"]
     assert policy["podSelector"]["matchLabels"] == labels
-    # Its own label: the service sends it no requests, the budget does not count it.
+    # With labels of its own, the pod gets no requests from the service and is not counted by the disruption budget.
     assert fill["metadata"]["labels"] != labels
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     open_ports = {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
@@ -140,7 +140,7 @@ def test_manifests_fit_each_other():
     assert [volume["claimName"] for volume in claims] == [claim["metadata"]["name"]] * 2
     assert [volume.get("readOnly", False) for volume in claims] == [True, False]
     assert "ReadOnlyMany" in claim["spec"]["accessModes"]
-    # A budget that one replica could never meet would stop every drain.
+    # At least one server must stay available while nodes are drained.
     assert deployment["spec"]["replicas"] > found["pdb.yaml"]["spec"]["maxUnavailable"]
     assert container["resources"]["limits"] == {"cpu": "2", "memory": "2Gi"}
 

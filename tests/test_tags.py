@@ -1,4 +1,4 @@
-"""Tags: every kind of source to FLAC, and nothing a broken one can do."""
+"""Tests that tags of all formats are copied to FLAC, and that broken tags do no harm."""
 
 import struct
 
@@ -71,7 +71,7 @@ def id3_frames():
 
 
 def tag(path) -> None:
-    """Writes `WANTED`, a cover and what must be dropped, in the format's own way."""
+    """Writes `WANTED`, a cover, and fields that must be dropped, as the file's format stores them."""
     kind = {".mp3": mutagen.mp3.MP3, ".wav": mutagen.wave.WAVE, ".aiff": mutagen.aiff.AIFF}.get(path.suffix)
     if kind is not None:
         file = kind(path)
@@ -115,7 +115,8 @@ def test_tags_and_cover_arrive_from_every_format(tmp_path, target, suffix):
     source = encoded(tmp_path, suffix)
     tag(source)
     said = [(part.what, part.is_loss) for part in copy_tags(source, target)]
-    # What was measured on other samples is told, and is no loss; the M4A has none.
+    # Measurements of the lossy samples, such as ReplayGain, are dropped. This is reported, but is no loss. The M4A
+    # contains no measurements.
     assert said == [("measurements", False)] * (suffix != ".m4a")
     found = mutagen.flac.FLAC(target)
     assert {name.upper(): found[name] for name in found} == WANTED

@@ -1,4 +1,4 @@
-"""Where a run's windows come from: pairs of one sample rate, shards, a pool; and runs whose record is damaged."""
+"""Tests the sources of training windows (pairs, shards and a pool), and runs whose records are damaged."""
 
 import json
 import shutil
@@ -55,7 +55,7 @@ def test_shards_are_trained_on_without_a_service_and_a_run_resumes(manifest, win
     whole = train(preset, manifest, tmp_path / "whole", windows=windows, seed=3)["history"]
     assert whole[-1]["val_loss"] < whole[0]["val_loss"]
     train(preset, manifest, tmp_path / "run", windows=windows, seed=3)
-    # As if it had been killed after the second epoch: what came later is lost.
+    # This is the state of a run that was killed in its third epoch, which is then lost.
     run = tmp_path / "run"
     (run / "history.json").unlink()
     assert json.loads((run / "state" / "state.json").read_text())["epoch"] == 2
@@ -81,7 +81,7 @@ def test_pairs_of_another_rate_are_left_out_with_a_word(manifest, preset, tmp_pa
 
 
 def write_catalog(folder):
-    """Six "albums" of two seconds each, as tools/fetch_music.py lists them."""
+    """Writes six "albums" of three seconds each, and a catalog like that of tools/fetch_music.py. Returns its path."""
     lines = []
     for album in range(6):
         soundfile.write(folder / f"{album}.flac", music(3.0, seed=album), 44100, subtype="PCM_16")
@@ -157,10 +157,10 @@ def test_producers_fill_the_pool_and_end_with_a_word(tmp_path):
         making.wait(pool, 1.0)
         windows, cutoffs = draw(pool.open(), 64, np.random.default_rng(0))
         assert len(np.unique(windows[:, 1], axis=0)) > 4, "windows must differ"
-        # Lossy and lossless are of the same music, and not the same.
+        # Lossy and lossless windows differ, but come from the same music.
         assert (windows[:, 0] != windows[:, 1]).any(axis=1).all()
         products = np.sum(windows[:, 0] * windows[:, 1], axis=1)
-        # A pool of eight may have some windows of which an encoder left little.
+        # An encoder may have removed most of the sound in a few of the eight windows, so only the median is compared.
         assert np.median(products / np.prod(np.linalg.norm(windows, axis=2), axis=1)) > 0.5
         assert (cutoffs > 15000).all()
         making.check()
@@ -180,11 +180,11 @@ def test_draw_takes_whole_windows_only(tmp_path):
     windows, cutoffs, versions = pool.open()
     windows[:] = np.arange(4)[:, None, None]
     cutoffs[:] = np.arange(4)
-    versions[:] = (2, 1, 0, 4)  # written once, half written, never, written twice
+    versions[:] = (2, 1, 0, 4)  # written once, half written, never written, written twice
     drawn, below = draw(pool.open(), 64, np.random.default_rng(0))
     assert set(np.unique(drawn)) == set(below) == {0.0, 3.0}
     write(pool.open(), 1, 7.0, 8.0, 9.0)
-    # Whoever wrote it before was killed amid it: its version is even again.
+    # The odd version of slot 1 means that its writer was killed. After a complete write the version is even.
     assert pool.open()[2].tolist() == [2, 4, 0, 4]
 
 

@@ -1,4 +1,4 @@
-"""The step of training: its average, its gradients and its state are what they are said to be, on either backend."""
+"""Tests training steps and runs: the average of the weights, resuming, discriminators, and equality of backends."""
 
 import json
 import os
@@ -25,7 +25,7 @@ STEPS = 6
 
 
 def network():
-    """A small one with all kinds of variables; its weights are the same under every backend."""
+    """Returns a small network with all kinds of variables. Its initial weights are the same under every backend."""
     made = keras.Sequential(
         [keras.Input((None, 1)), keras.layers.Conv1D(4, 9, padding="same", use_bias=False),
          keras.layers.BatchNormalization(),
@@ -42,7 +42,7 @@ def trainer(loss=None, **arguments):
 
 
 def with_adversary(loss=None):
-    """Its discriminators have the same weights under every backend, too."""
+    """Returns a trainer whose discriminators also have the same initial weights under every backend."""
     adversary = Adversary(
         frame_lengths=(32, 64), filters=4, weight=0.1, examples=2, samples=128, learning_rate=1e-2, network_rate=1e-2
     )
@@ -53,7 +53,7 @@ def with_adversary(loss=None):
 
 
 def pool(folder):
-    """Eight windows of noise that a filter made dull."""
+    """Makes a pool of eight windows. Lossless windows are noise, and lossy ones are the same noise after a low-pass."""
     made = Pool(Path(folder))
     made.prepare(8, 256)
     windows, cutoffs, versions = made.open()
@@ -80,7 +80,7 @@ def test_the_average_is_the_running_one_with_its_warm_up(tmp_path):
     expected = [weight.numpy() for weight in trained.network.trainable_variables]
     for step in range(8):
         trained.train(source.batch(step), 1e-2)
-        # After n steps (2 + n) / (11 + n) would be the next; 0.4 from the fifth on.
+        # The warm-up limits the share of the old average. The limit reaches 0.4 in the fifth step.
         kept = min(0.4, (2 + step) / (11 + step))
         raw = [weight.numpy() for weight in trained.network.trainable_variables]
         expected = [kept * old + (1 - kept) * new for old, new in zip(expected, raw, strict=True)]
@@ -108,7 +108,7 @@ def test_a_loss_is_given_the_cutoffs_of_its_windows_when_it_asks(tmp_path):
 
 
 class EndedError(Exception):
-    """Stands for whatever ends a process."""
+    """Stands for anything that ends a process."""
 
 
 class End(keras.callbacks.Callback):
@@ -121,7 +121,7 @@ class End(keras.callbacks.Callback):
 def test_a_resumed_run_ends_with_the_bits_of_one_that_was_not_interrupted(build, tmp_path):
     arguments = {"build": build}
     if build is with_adversary:
-        arguments["adversarial_from"] = 0.4  # amid the epoch that is repeated
+        arguments["adversarial_from"] = 0.4  # in the middle of the epoch that is repeated
     whole, history = train(tmp_path / "pool", tmp_path / "whole", **arguments)
     with pytest.raises(EndedError):
         train(tmp_path / "pool", tmp_path / "run", callbacks=[End()], **arguments)
@@ -145,7 +145,7 @@ def test_minutes_are_those_of_all_sittings(tmp_path):
     with pytest.raises(EndedError):
         run(trainer(), source, [source.batch(0)], tmp_path / "run", limit=limit, callbacks=[End()], **arguments)
     noted = json.loads(state.read_text())
-    # A minute and 59 seconds are over: what is left is a second, at the end of the learning rate.
+    # Half a second of the two minutes is left, so the learning rate has almost its final value.
     noted["stateful"]["1"]["seconds"] = 119.5
     state.write_text(json.dumps(noted))
     history = run(trainer(), source, [source.batch(0)], tmp_path / "run", limit=limit, **arguments)
@@ -164,7 +164,7 @@ train(folder / "pool", folder / "run", build=with_adversary, adversarial_from=0.
 
 def curve(folder, backend):
     environment = {**os.environ, "KERAS_BACKEND": backend, "JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    # XLA's FFT can wait for ever on a processor with few cores when its operations have threads of their own.
+    # On a processor with few cores, XLA's FFT can hang if XLA runs its operations in several threads.
     environment["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false"
     environment["PYTHONPATH"] = os.pathsep.join([str(Path(__file__).parents[1]), str(Path(__file__).parent)])
     command = [sys.executable, "-c", CURVE, str(folder / backend)]
@@ -199,7 +199,7 @@ def test_discriminators_see_nothing_above_a_cutoff():
 
 
 def test_discriminators_learn_to_tell_what_is_missing(tmp_path):
-    """Against a network that stands still, theirs is the only loss that falls: from about 2, both sides undecided."""
+    """If the network hardly changes, the discriminators' loss falls from about 2, at which they are undecided."""
     trained, source = with_adversary(), PoolSource(pool(tmp_path), DATA, STEPS, seed=5)
     trained.adversary.rate = 1e30 * 1e-2
     losses = [float(trained.train(source.batch(step), 1e-30, adversarial=True)["discriminator"]) for step in range(60)]

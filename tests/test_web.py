@@ -1,7 +1,7 @@
-"""The page that restores music in the browser, in Chromium: the same samples as Python's, and nothing sent anywhere.
+"""Tests the page that restores music in a browser, with Chromium: samples as from Python, no requests to other hosts.
 
-Needs Chromium on PATH (Debian: `apt-get install chromium`), the Python package playwright (extra `test`), and the
-libraries of the page, which `tools/web/build.sh` fetches from npm once.
+The tests need Chromium on PATH (Debian: `apt-get install chromium`), the Python package playwright (extra `test`), and
+the libraries of the page, which `tools/web/build.sh` fetches from npm once.
 """
 
 import base64
@@ -42,7 +42,7 @@ RATE = 44100
 
 @contextlib.contextmanager
 def server(folder):
-    """Serves a folder; yields its URL and the paths that were asked for."""
+    """Serves a folder. Yields its URL and a list of the requested paths."""
     asked = []
 
     class Handler(http.server.SimpleHTTPRequestHandler):
@@ -58,7 +58,7 @@ def server(folder):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The URL of the page as built, with the model that ships."""
+    """Builds the page with the bundled model, serves it, and yields its URL."""
     folder = tmp_path_factory.mktemp("site") / "web"
     bundled = ROOT / "exported_models" / "paired_resnet_bands_44k"
     subprocess.run([ROOT / "tools/web/build.sh", bundled, folder], check=True, stdout=subprocess.DEVNULL)
@@ -68,7 +68,10 @@ def site(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def opened(site):
-    """The page, ready; at the end nothing may have gone wrong, and everything must have come from its own folder."""
+    """Yields the page when it is ready, and a list of its requests. At the end, no script error may have occurred.
+
+    All requests must have been for files of the page's own folder.
+    """
     complaints, requests = [], []
     with playwright.sync_playwright() as running:
         options = ["--autoplay-policy=no-user-gesture-required"]
@@ -104,7 +107,7 @@ def download(page, button):
     return waiting.value
 
 
-# As text: numbers one by one take playwright ten times as long as the page takes to restore them.
+# Samples are transferred as text. As single numbers, playwright needs ten times as long as the restoration.
 BASE64 = """.map((channel) => {
   const bytes = new Uint8Array(channel.buffer, channel.byteOffset, channel.byteLength);
   const letters = [];
@@ -114,7 +117,7 @@ BASE64 = """.map((channel) => {
 
 
 def samples(page, channels):
-    """Channels that an expression names on the page: array `(time, channels)`."""
+    """Evaluates a JavaScript expression for a list of channels. Returns their samples, `(time, channels)`."""
     return np.stack([np.frombuffer(base64.b64decode(text), "<f4") for text in page.evaluate(channels + BASE64)], axis=1)
 
 
@@ -137,7 +140,8 @@ def test_an_mp3_is_restored_to_the_samples_that_python_gives(opened, tmp_path, m
     assert not page.is_visible("#failure")
     lossy = samples(page, "channelsOf(player.buffers[0])")
     decoded, _ = soundfile.read(tmp_path / "song.mp3", dtype="float32")
-    # The browser's decoder drops what the encoder put before the music, as others do; it may round otherwise.
+    # Like other decoders, the browser's removes the samples that the encoder added before the music. It may round
+    # differently.
     np.testing.assert_allclose(lossy, decoded, atol=1e-4)
     assert requests[before:] == []
 
@@ -163,7 +167,7 @@ NUMBERS = {"TRACKNUMBER": ["3"], "TRACKTOTAL": ["12"]}
 
 
 def write_tagged(path, audio):
-    """A song of two artists with a cover, in the format of its suffix."""
+    """Writes a song with tags, including two artists, and a cover, in the format of the suffix."""
     if path.suffix == ".flac":
         soundfile.write(path, audio, RATE)
         song = mutagen.flac.FLAC(path)
@@ -186,7 +190,7 @@ def write_tagged(path, audio):
 @pytest.mark.parametrize("channels", [1, 2])
 def test_flac_has_the_samples_and_the_tags(opened, tmp_path, make_music, suffix, channels):
     page, requests = opened
-    audio = make_music(duration=1.7, channels=channels)  # more than one block, and a part of another
+    audio = make_music(duration=1.7, channels=channels)  # one block of flac_worker.js and part of another
     write_tagged(tmp_path / f"song{suffix}", audio)
     put_in(page, tmp_path / f"song{suffix}")
     assert "keeps the tags of the source (title, artist, album, cover)" in page.inner_text("#tags")
@@ -204,7 +208,7 @@ def test_flac_has_the_samples_and_the_tags(opened, tmp_path, make_music, suffix,
 
     song = mutagen.flac.FLAC(path)
     assert (song.info.total_samples, song.info.channels, song.info.bits_per_sample) == (len(found), channels, 24)
-    # The hash of the samples as 24 bits, little-endian.
+    # FLAC's MD5 is that of the little-endian 24-bit samples.
     coded = (found >> 8).astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
     assert song.info.md5_signature == int.from_bytes(hashlib.md5(coded).digest(), "big")
     tags = {name.upper(): values for name, values in dict(song.tags).items()}
@@ -279,12 +283,12 @@ def test_before_and_after_play_in_step(page, tmp_path, make_music):
     for name, index in (("before", 0), ("after", 1)):
         page.get_by_role("button", name=name).click()
         page.wait_for_timeout(100)
-        # Both always run; one fader is up.
+        # Both sources always play, but only one fader is up.
         assert page.evaluate("player.deck.faders.map((fader) => fader.gain.value)") == [1 - index, index]
         assert page.locator(".panel.heard figcaption").inner_text().startswith(name)
     assert page.evaluate("player.deck.sources.length") == 2
     assert page.evaluate("player.position") > 0
-    # Equally loud, and none louder than it is.
+    # Both are equally loud, and neither is amplified.
     gains = page.evaluate("player.gains")
     levels = [np.sqrt(np.mean(samples(page, f"channelsOf(player.buffers[{i}])") ** 2)) * gains[i] for i in (0, 1)]
     assert levels[0] == pytest.approx(levels[1], rel=1e-4)
@@ -302,7 +306,7 @@ def test_the_browser_keeps_page_and_worker_from_other_hosts(opened, tmp_path):
         for worker in page.workers:
             assert worker.evaluate(reach, other) == "refused"
         assert asked == []
-    # Chromium announces a request that the page's policy then refuses.
+    # Chromium reports a request even if the page's policy then refuses it.
     requests[:] = [url for url in requests if url != other]
 
 
