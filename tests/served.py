@@ -1,4 +1,4 @@
-"""What the serving tests share: a bundle of the tiny model, and servers for it in processes of their own."""
+"""Helpers of the serving tests: a bundle of the tiny model, and servers for it in separate processes."""
 
 import contextlib
 import json
@@ -17,7 +17,7 @@ SERVER = Path(__file__).with_name("model_server.py")
 
 @once
 def tiny_bundle(folder: Path) -> Path:
-    """The bundle; copy it before changing it."""
+    """Returns the bundle. Copy it before you change it."""
     from keras_audiosr.stages.serve import serve
 
     serve(folder / "bundle", tiny_export(), trust=True)
@@ -29,16 +29,17 @@ def copy_bundle(target) -> Path:
 
 
 class Server:
-    """A running model server; `url("grpc")` is the tiny model on it."""
+    """A running model server. `url("grpc")` returns the URL of the tiny model on it."""
 
     def __init__(self, bundle, *arguments):
         self.bundle, self.arguments, self.ports = bundle, arguments, {}
         self.start()
 
     def start(self):
-        """Starts it, again on the same ports after `kill`."""
+        """Starts the server. After `kill` it starts again on the same ports."""
         ports = [part for name, port in self.ports.items() for part in (f"--{name}", str(port))]
-        # -P: nothing but what is installed, and -I would hide tensorflow-serving-api of a user's own folder.
+        # With -P and without PYTHONPATH the server can import only installed packages. -I would also hide packages in
+        # the user's own folder, where tensorflow-serving-api may be installed.
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         self.process = subprocess.Popen(
             [sys.executable, "-P", str(SERVER), str(self.bundle), *ports, *map(str, self.arguments)],

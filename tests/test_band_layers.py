@@ -1,4 +1,4 @@
-"""Layers of the network on bands, against NumPy and against what must hold for all of them."""
+"""Tests the layers and the loss of the network on bands, against NumPy and for properties such as oddness."""
 
 import keras
 import numpy as np
@@ -103,7 +103,7 @@ def test_distortion_equals_its_formula(waveform):
 def test_excitation_is_level_wherever_the_music_is_not():
     generator = np.random.default_rng(2)
     noise = generator.standard_normal(64 * 400)
-    # 60 dB louder in its second half, and falling by 40 dB towards its highs.
+    # The noise is 60 dB louder in its second half, and its spectrum falls by 40 dB towards the highs.
     spectrum = np.fft.rfft(noise) * np.geomspace(1.0, 0.01, len(noise) // 2 + 1)
     samples = np.fft.irfft(spectrum) * np.where(np.arange(len(noise)) < len(noise) / 2, 1e-4, 1e-1)
     short = SubframeSTFT(64)(samples[None, :, None].astype("float32"))
@@ -112,7 +112,7 @@ def test_excitation_is_level_wherever_the_music_is_not():
     assert real.shape == (1, 403, 8, 8)
     level = np.mean(np.square(real) + np.square(imag), axis=(0, 3))
     for part in (slice(20, 180), slice(220, 380)):
-        # The lowest bin is left out, and a band at an end leans on its only neighbour.
+        # The first and the last band are not tested: bin 0 is left out of the first, and each has only one neighbour.
         assert np.abs(10.0 * np.log10(level[part, 1:-1].mean(axis=0))).max() < 1.5
     assert log_power.min() >= 0.125 * np.log(1e-4) - 1e-5
 
@@ -170,12 +170,13 @@ def test_silence_stays_silent(network):
 
 
 def test_fill_does_not_sound_long_before_an_attack(network):
-    """Where the input is silent, what is filled begins at most a short frame before it."""
+    """After silence, filled-in content must not begin more than a short frame (64 samples) before an attack."""
     attack = np.zeros((1, 64 * 40, 1), "float32")
     attack[0, 64 * 20 :, 0] = 0.1 * np.random.default_rng(3).standard_normal(64 * 20)
     filling = keras.models.clone_model(network)
     filling.set_weights(network.get_weights())
-    # Gains work on the long frames: none of them here. A band has 16 of them, then 8 levels of its excitation.
+    # Gains work on long frames, which may begin earlier, so they are turned off. Each band has 16 gains, followed by 8
+    # levels of its excitation.
     for name in ("output", "output_bias"):
         layer = filling.get_layer(name)
         layer.set_weights([np.where(np.arange(weight.shape[-1]) < 16, 0.0, weight) for weight in layer.get_weights()])
@@ -211,7 +212,7 @@ def test_network_says_what_it_needs(wrong):
 
 @pytest.mark.parametrize("term", ["log_weight", "convergence_weight", "band_weight", "bias_weight", "snr_weight"])
 def test_loss_keeps_to_what_is_known(term):
-    """Nothing above the cutoff counts, in any term; below, everything does."""
+    """In each term, differences below the cutoff must count, and differences above it must not."""
     weights = dict.fromkeys(["log_weight", "convergence_weight", "band_weight", "bias_weight", "snr_weight"], 0.0)
     loss = SpectralDistance(**{**weights, term: 1.0})
     generator = np.random.default_rng(0)
@@ -222,7 +223,7 @@ def test_loss_keeps_to_what_is_known(term):
     low = np.fft.irfft(np.where(frequencies < 5000, 9.0 * spectrum, spectrum))[None, :, None].astype("float32")
     cutoff = np.array([15000.0], "float32")
     least = array(loss.call(true, true, cutoff))[0]
-    # A Hann window's side lobes leak over the edge a little.
+    # The side lobes of the Hann window leak a little of the difference above the cutoff to below it.
     assert array(loss.call(true, high, cutoff))[0] - least < 0.05 * (array(loss.call(true, high))[0] - least)
     assert array(loss.call(true, low, cutoff))[0] - least > 0.3
 
@@ -232,7 +233,7 @@ def test_loss_of_levels_is_the_difference_in_decibels():
     true = 0.1 * np.random.default_rng(0).standard_normal((2, 16384, 1)).astype("float32")
     for weight in ("band_weight", "bias_weight"):
         loss = SpectralDistance(**weights, **{"band_weight": 0.0, "bias_weight": 0.0, weight: 1.0})
-        # 6.02 dB of level are 0.602 in log10 of power.
+        # Twice the amplitude is 6.02 dB more, which is 0.602 in log10 of power.
         assert np.allclose(array(loss.call(true, 2.0 * true)), 0.602, atol=0.003)
 
 
@@ -244,7 +245,7 @@ def test_loss_does_not_look_into_a_codecs_holes():
     true, hole = (signal[None, :, None].astype("float32") for signal in (true, hole))
     near, lossless = (array(loss.call(hole, true, np.array([cutoff], "float32")))[0] for cutoff in (20000.0, 22050.0))
     assert lossless > 2.0
-    # What leaks over the edges of a hole is above the floor, and counts.
+    # What leaks over the edges of the hole is above the floor, so it still counts.
     assert near < 0.3 * lossless
 
 

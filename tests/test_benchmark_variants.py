@@ -1,4 +1,4 @@
-"""tools/benchmark_variants.py: its tables from a model with steps and variants, and a manifest of one pair."""
+"""Tests the tables of tools/benchmark_variants.py for models with steps or variants, on a manifest of one pair."""
 
 import json
 import sys

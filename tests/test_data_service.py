@@ -1,4 +1,7 @@
-"""Windows from a tf.data service: a dispatcher and two workers, each a process that has TensorFlow alone."""
+"""Tests training windows from a tf.data service: a dispatcher and two workers.
+
+Each of them is a process that imports only TensorFlow.
+"""
 
 import dataclasses
 import json
@@ -21,7 +24,7 @@ from keras_audiosr.presets import DEFAULT_PRESET, load_preset
 from keras_audiosr.presets.settings import WindowSettings
 from keras_audiosr.stages.window import window
 
-# As docs/scale_out.md gives them.
+# The programs of docs/scale_out.md.
 DISPATCHER = (
     "import tensorflow as tf; service = tf.data.experimental.service;"
     " service.DispatchServer(service.DispatcherConfig(port={port})).join()"
@@ -42,7 +45,7 @@ def manifest(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def windows(manifest, tmp_path_factory):
-    """Training windows in shards of 8."""
+    """A folder of training windows, in shards of 8."""
     folder = tmp_path_factory.mktemp("windows") / "train"
     window(manifest, folder, split="train", shard_size=8, **CUT)
     return folder
@@ -50,7 +53,7 @@ def windows(manifest, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
-    """The dispatcher's address, and its workers' processes, started somewhere else."""
+    """The dispatcher's address and the processes of its workers, which run in another folder."""
     dispatcher, *workers = free_ports(3)
     codes = [DISPATCHER.format(port=dispatcher)]
     codes += [
@@ -88,7 +91,7 @@ def test_one_pass_holds_every_window_once(windows):
     expected = np.concatenate([lossy.numpy() for lossy, _ in read_records(windows, 1)])
     stream = build_window_stream(windows, dataclasses.replace(PRESET, batch_size=1), seed=1)
     found: set[bytes] = set()
-    # The pool that windows are drawn from holds later passes too, so a pass is not the first so many.
+    # The shuffle buffer also contains windows of later passes, so one pass is not simply the first windows.
     for lossy, _ in stream.take(40 * len(expected)).as_numpy_iterator():
         assert lossy.shape == (1, 4096, 1)
         found |= set(keys(lossy))
@@ -111,7 +114,7 @@ def test_both_sides_get_the_same_gain_and_sign(windows):
     )
     factors = []
     for side, other in zip(lossy, lossless, strict=True):
-        # The factor is the one that brings the window to its plain form.
+        # Finds the original of the window, and the factor by which the window was scaled.
         for key, target in plain.items():
             origin = np.frombuffer(key, np.float32).reshape(side.shape)
             factor = float(np.sum(side * origin) / np.sum(origin * origin))
@@ -139,7 +142,10 @@ def test_two_workers_share_out_the_windows(service, windows, manifest):
 
 
 def test_what_decodes_in_python_cannot_be_moved(service, manifest):
-    """Why `window` comes first; when this fails, the service can do without."""
+    """The service cannot call the Python function that decodes files, so `window` must write the windows first.
+
+    If this test fails one day, the service no longer needs `window`.
+    """
     address, _ = service
     stream = build_training_stream(manifest, 4, window_length=4096, batch_size=8)
     policy = tf.data.experimental.service.ShardingPolicy.OFF

@@ -1,4 +1,4 @@
-"""Overlap-save: no seams, exact length, flat memory, silence kept."""
+"""Tests overlap-save: it has no seams, keeps the length and silence, and needs a constant amount of memory."""
 
 import threading
 import time
@@ -14,7 +14,10 @@ CONTEXT = 64
 
 
 def smear(windows):
-    """A "network" that looks 64 samples to each side, and whose window edges are poisoned to that depth."""
+    """Stands in for a network that depends on 64 samples on each side.
+
+    The first and the last 64 output samples of a window are set to 1e6, because they must not be used.
+    """
     kernel = np.random.default_rng(1).standard_normal(2 * CONTEXT + 1) / 16
     output = np.stack([np.convolve(window[:, 0], kernel, "same") for window in windows])[:, :, None]
     output[:, :CONTEXT] = output[:, -CONTEXT:] = 1e6
@@ -72,9 +75,9 @@ def test_digital_silence_stays_and_never_reaches_the_model(window_length):
     restored = run(signal, window_length, predict=offset)
     assert all(seen)
     assert not restored[:, 1].any()
-    # Nothing to hear within the context of these samples, whatever window they fell into.
+    # The whole context of these samples is silent, so they must be silent in any window.
     assert not restored[2000 + CONTEXT : 7000 - CONTEXT, 0].any()
-    # A quarter each of mid and of side.
+    # The model adds 0.25 to mid and 0.25 to side, and the left channel is their sum.
     assert restored[2000 + CONTEXT - 1, 0] == 0.5
     assert restored[7000 - CONTEXT, 0] == 0.5
 
@@ -114,7 +117,7 @@ def test_windows_in_flight_come_back_in_order_and_never_too_many(length):
         with lock:
             at_work += 1
             most = max(most, at_work)
-        time.sleep(0.02 if windows[0, 0, 0] > 0 else 0.005)  # some overtake others
+        time.sleep(0.02 if windows[0, 0, 0] > 0 else 0.005)  # some calls overtake others
         restored = smear(windows)
         with lock:
             at_work -= 1

@@ -1,4 +1,7 @@
-"""Two thousand damaged files through probe, restore, encode and the loaders; tools/fuzz.py says what must hold."""
+"""Tests probe, restore, encode and the loaders with two thousand damaged files.
+
+tools/fuzz.py describes the rules that must hold.
+"""
 
 import subprocess
 import sys
@@ -22,7 +25,7 @@ def test_two_thousand_damaged_files(tmp_path, capsys):
         "--keep",
         tmp_path / "kept",
     ]
-    # Without the training side of an export, which nobody damages.
+    # The tiny model is much faster than the default, the bundled model.
     done = subprocess.run([*command, "--model", tiny_export()], capture_output=True, text=True, check=False)
     with capsys.disabled():
         print(f"\n{done.stdout}")
@@ -30,7 +33,7 @@ def test_two_thousand_damaged_files(tmp_path, capsys):
 
 
 def test_a_fault_is_found(tmp_path, monkeypatch):
-    """A broken rule is noticed: here, the rule that a truncated WAV file gives a warning."""
+    """The fuzzer must notice a broken rule. Here it is the rule that a truncated WAV file causes a warning."""
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     from fuzzing.cases import Broken, Cases, make_seeds
 

@@ -1,4 +1,4 @@
-"""Metrics against independent implementations, and the classes inside compile()."""
+"""Compares the metrics with independent implementations, and tests the metric classes in `compile()`."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ SAMPLE_RATE = 44100
 
 
 def reference_log_spectrum(audio):
-    """`(time,)` -> `(bins, frames)`, by SciPy in float64."""
+    """Returns the log spectrum `(bins, frames)` of a signal `(time,)`, computed by SciPy in float64."""
     window = scipy.signal.get_window("hann", 2048)
     audio = np.pad(audio.astype(np.float64), (0, max(0, 2048 - audio.size)))
     # SciPy's "spectrum" scaling divides by the sum of the window.
@@ -23,7 +23,7 @@ def reference_log_spectrum(audio):
 
 
 def reference_lsd(true, pred, cutoff=-1.0):
-    """`(time, channels)` twice -> float."""
+    """Returns the log-spectral distance (LSD) of two signals `(time, channels)`."""
     bins = np.arange(1025) * SAMPLE_RATE / 2048 > cutoff
     values = []
     for channel in range(true.shape[1]):
@@ -34,7 +34,7 @@ def reference_lsd(true, pred, cutoff=-1.0):
 
 @pytest.fixture(scope="module")
 def examples(make_music):
-    """Lossless and a dulled, noisy copy: `(2, time, 2)` each."""
+    """Lossless music and a noisy copy without highs, each `(2, time, 2)`."""
     lossless = np.stack([make_music(duration=1.0, seed=seed) for seed in (1, 2)])
     taps = scipy.signal.firwin(255, 9000, fs=SAMPLE_RATE)
     lossy = scipy.signal.convolve(lossless, taps[None, :, None], mode="same")
@@ -53,7 +53,8 @@ def test_snr_and_si_sdr_agree_with_numpy_in_float64(examples):
 
 
 def test_si_sdr_of_four_samples_worked_out_by_hand():
-    # <t, p> / <t, t> = 4 / 4 = 1; target (1, 1, 1, 1), distortion (1, -1, 0, 0): 10 log10(4 / 2).
+    # The scale is <t, p> / <t, t> = 4 / 4 = 1. The target is (1, 1, 1, 1) and the distortion is (1, -1, 0, 0), so the
+    # result is 10 log10(4 / 2).
     true, pred = np.ones((1, 4, 1), "float32"), np.float32([2, 0, 1, 1]).reshape(1, 4, 1)
     np.testing.assert_allclose(ops.convert_to_numpy(metrics.si_sdr(true, pred)), [3.0103], atol=1e-4)
 
@@ -83,7 +84,7 @@ def test_lsd_hf_agrees_with_scipy_with_a_cutoff_for_each_example(examples):
 
 
 def test_a_full_scale_sine_peaks_at_zero():
-    # On a bin's centre, so the window's scaling alone decides.
+    # The frequency is the centre of a bin, so the result depends only on the scaling of the window.
     sine = np.sin(2 * np.pi * 100 / 2048 * np.arange(8192)).astype("float32")[None, :, None]
     spectrum = ops.convert_to_numpy(metrics.log_spectrum(sine))
     assert spectrum.shape == (1, 1, 13, 1025)
@@ -134,7 +135,7 @@ def test_class_averages_its_function_and_survives_a_round_trip(kind, arguments, 
 
 
 def test_classes_work_in_compile_and_after_loading(tmp_path, examples):
-    # A free time axis, as in the models of this package: the graph sees no static length.
+    # The length of the time axis is not fixed, as in the models of this package.
     inputs = keras.Input((None, 1), name="lossy")
     model = keras.Model(inputs, keras.layers.Conv1D(1, 3, padding="same", name="restored")(inputs))
     model.compile("sgd", "mae", metrics=[kind(**arguments) for kind, arguments, _ in ALL_METRICS])

@@ -1,4 +1,7 @@
-"""Mid and side in every runtime of Python; test_c_player and test_web hold the other two to these samples."""
+"""Tests mid/side coding in every Python runtime.
+
+test_c_player and test_web compare the players in C and in the browser with the Python runtimes.
+"""
 
 import numpy as np
 import pytest
@@ -26,7 +29,7 @@ def runners_of(run, exported, streams, server):
 
 
 def served(tmp_path_factory, exported):
-    """A server of an exported model, where the stubs of TensorFlow Serving are."""
+    """Returns a context manager that runs a server for an exported model; it needs TensorFlow Serving's stubs."""
     from keras_audiosr.stages.serve import serve
 
     folder = tmp_path_factory.mktemp("mid_side") / "bundle"
@@ -36,7 +39,7 @@ def served(tmp_path_factory, exported):
 
 @pytest.fixture(scope="module")
 def odd(tmp_path_factory):
-    """Runners of a network with f(-x) = -f(x)."""
+    """Runners of an odd network: f(-x) = -f(x)."""
     pytest.importorskip("tensorflow_serving", reason="needs tensorflow-serving-api, the official stubs")
     run = write_run(tmp_path_factory.mktemp("odd"), use_bias=False)
     exported = export(run, tmp_path_factory.mktemp("models"), stream=[1024])
@@ -46,7 +49,7 @@ def odd(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def biased(tmp_path_factory):
-    """Runners of a network that is not odd, and makes something of nothing."""
+    """Runners of a network that is not odd and whose output for silence is not silent."""
     pytest.importorskip("tensorflow_serving", reason="needs tensorflow-serving-api, the official stubs")
     streams = export(tiny_run(), tmp_path_factory.mktemp("streams"), stream=[1024]) / "stream_1024.tflite"
     with served(tmp_path_factory, tiny_export()) as server:
@@ -63,10 +66,10 @@ def test_it_is_the_network_of_mid_and_side(biased, song, runtime):
     runner = biased[runtime]
     mid, side = (runner.run(coded[:, None]) for coded in to_mid_side(song, [(0, 1)]).T)
     restored = runner.run(song)
-    assert np.abs(restored - song).max() > 1e-3  # the model does something
+    assert np.abs(restored - song).max() > 1e-3  # the model changes the signal
     agree(restored, np.concatenate([mid + side, mid - side], axis=1), 1e-6)
     channels = np.concatenate([runner.run(channel[:, None]) for channel in song.T], axis=1)
-    assert np.abs(restored - channels).max() > 1e-4  # which is not that of left and right
+    assert np.abs(restored - channels).max() > 1e-4  # the result differs from that for left and right
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -97,7 +100,7 @@ def test_a_channel_that_falls_silent_is_silent_there(biased, song, runtime):
     reach = max(runner.context, getattr(runner, "latency", 0))
     for channel, begin in ((0, 5000), (1, 9000)):
         assert not restored[begin + reach : 20_000 - reach, channel].any()
-    # What lies beside it goes on.
+    # The other channel is still restored where only one is silent.
     assert np.abs(restored - audio)[5000 + reach : 9000 - reach, 1].max() > 1e-3
     assert not runner.run(np.zeros((9000, 2), np.float32)).any()
 
@@ -119,7 +122,7 @@ def test_surround_goes_in_pairs(biased, make_music, runtime):
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_a_layout_can_name_its_pairs(biased, make_music, runtime):
-    runner, audio = biased[runtime], make_music(duration=0.3, channels=4)  # quad: a pair in front and one behind
+    runner, audio = biased[runtime], make_music(duration=0.3, channels=4)  # quad has a front and a back pair
     processor = runner.processor(4, pairs=[(0, 1), (2, 3)])
     restored = np.concatenate([processor.push(audio), processor.finish()])
     for places in ([0, 1], [2, 3]):
@@ -150,7 +153,7 @@ def test_a_layout_has_its_pairs(layout, pairs):
 def test_an_unknown_layout_has_the_usual_pairs():
     for layout in ("", "unknown", "stereo", "6 channels"):
         assert layout_pairs(6, layout) == PAIRS[6]
-    # Which are those of FFmpeg's default layouts, by number of channels.
+    # The usual pairs are those of FFmpeg's default layout for each number of channels.
     usual = ("stereo", "2.1", "4.0", "5.0", "5.1", "6.1", "7.1")
     assert [layout_pairs(len(speakers(layout)), layout) for layout in usual] == list(PAIRS.values())
 

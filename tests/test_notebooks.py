@@ -1,4 +1,7 @@
-"""The notebooks run from clean, in working order, as a reader would run them; what is committed is a whole run."""
+"""Tests that the notebooks run in their order in a new folder, as a reader would run them.
+
+The committed notebooks must contain the outputs of a complete run.
+"""
 
 import json
 import shutil
@@ -12,7 +15,7 @@ nbclient = pytest.importorskip("nbclient")
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 NAMES = ["0_rip_and_encode", "1_window_and_listen", "2_train", "3_evaluate", "4_export", "5_restore_and_serve"]
-# A page that opens at once, also on a phone and where notebooks are shown as text.
+# Largest size of a notebook in bytes, so that it opens quickly, also on a phone.
 MOST_BYTES = 1_500_000
 
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
@@ -28,7 +31,7 @@ def test_notebooks_are_numbered_in_working_order():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A folder like `notebooks/` in a new checkout; what one notebook leaves in it the next ones find."""
+    """A folder like `notebooks/` in a new checkout. Each notebook finds the files that the ones before it wrote."""
     root = tmp_path_factory.mktemp("checkout")
     (root / "tests").mkdir()
     shutil.copytree(ROOT / "tests" / "data", root / "tests" / "data")
@@ -42,14 +45,14 @@ def test_notebook_runs(path, folder, monkeypatch):
     notebook = nbformat.read(path, as_version=4)
     client = nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(folder)}})
     client.execute()  # raises the first error of a cell
-    # In its own folder only: nothing beside the notebook, nothing where a full run would lie.
+    # A notebook writes only to its own folder, and not to the folder of a full run.
     assert [entry.name for entry in folder.iterdir()] == ["work_fast"]
 
 
 @each
 def test_committed_notebook_is_a_whole_run(path):
     cells = _code_cells(path)
-    # The first cell is the installation, commented out.
+    # The first cell has the installation commands as comments.
     assert all(line.startswith("#") for line in cells[0].source.splitlines())
     counts = [cell.execution_count for cell in cells]
     assert counts == list(range(1, len(cells) + 1)), "run from top to bottom in a new kernel"

@@ -1,4 +1,7 @@
-"""Every field of Picard's published mapping, there and back through every format; chapters, ratings, covers."""
+"""Tests that every field of Picard's published mapping is written to and read from every format.
+
+Chapters, ratings and covers are tested too.
+"""
 
 import json
 import subprocess
@@ -28,7 +31,7 @@ from keras_audiosr.stages.rip import rip
 
 FORMATS = ["mp3", "m4a", "flac", "ogg", "opus", "wv", "aiff", "wav"]
 WRITTEN = ["mp3", "m4a", "flac", "wv", "aiff", "wav"]
-# What a value has to be like; any other field takes any text.
+# Values of the fields that need a certain form. All other fields take any text.
 VALUES = {
     "TRACKNUMBER": "3", "DISCNUMBER": "1", "MOVEMENT": "2", "MOVEMENTTOTAL": "4", "BPM": "120", "COMPILATION": "1",
     "SHOWMOVEMENT": "1", "PODCAST": "1", "DATE": "1999-12-31", "ORIGINALDATE": "1975-01-02",
@@ -76,14 +79,14 @@ def test_every_field_of_the_mapping_there_and_back(song, suffix):
     assert {name: sorted(values) for name, values in found.tags.items()} == {
         name: sorted(values) for name, values in PICARD.items()
     }
-    # And into the FLAC that is made of it.
+    # The tags are also copied to a FLAC file that is made from it.
     soundfile.write(song.with_name("out.flac"), np.zeros(100), 44100)
     assert copy_tags(path, song.with_name("out.flac")) == []
     assert read_tags(song.with_name("out.flac"))[0] == found.tags
 
 
 def test_what_picard_writes_into_an_mp3(song):
-    """Frames and descriptions as Picard's page lists them, not as this package writes them."""
+    """Frames and descriptions that Picard's page lists are read, even if this package writes different ones."""
     path = encoded(song, "mp3")
     file = mutagen.mp3.MP3(path)
     file.tags.clear()
@@ -132,7 +135,7 @@ def test_what_picard_writes_into_an_m4a(song):
 
 
 def test_the_fingerprint_of_musicip(song):
-    """Its name is in the frame's description in ID3, before the value elsewhere."""
+    """The fingerprint keeps its name, which ID3 stores in the frame's description and other formats in the value."""
     path = encoded(song, "mp3")
     file = mutagen.mp3.MP3(path)
     file.tags.add(mutagen.id3.TXXX(3, "MusicMagic Fingerprint", ["AQIA"]))
@@ -242,11 +245,11 @@ def test_mp3_with_apev2(song):
         "TITLE": [long], "ARTIST": ["One", "Two"], "TRACKNUMBER": ["3"], "TRACKTOTAL": ["9"], "RELEASETYPE": ["live"],
     }  # fmt: skip
     assert read_tags(path)[0] == whole
-    # ID3v1 cuts at 30 letters, and comes last.
+    # ID3v1 cuts text at 30 characters, so it ranks last.
     old = b"TAG" + long.encode()[:30] + bytes(30) + b"Album".ljust(30, b"\0") + bytes(34) + b"\xff"
     path.write_bytes(path.read_bytes() + old)
     assert read_tags(path)[0] == whole | {"ALBUM": ["Album"]}
-    # A poorer ID3v2 comes first.
+    # ID3v2 ranks first, even if it has fewer fields.
     id3 = mutagen.id3.ID3()
     id3.add(mutagen.id3.TPE1(3, ["ID3"]))
     id3.save(path, v1=0)
@@ -290,7 +293,7 @@ def test_chapters_of_books_and_matroska(song, tmp_path, suffix):
     ]
     command += ["-map_chapters", "1", "-map_metadata", "1", *codec, str(tmp_path / f"in.{suffix}")]
     subprocess.run(command, check=True)
-    if suffix == "ogg":  # FFmpeg writes no chapters there; comments are what people have
+    if suffix == "ogg":  # FFmpeg writes no chapters to Ogg, so comments are added
         file = mutagen.File(tmp_path / "in.ogg")
         file.update({"CHAPTER001": "00:00:00.000", "CHAPTER002": "00:00:00.400", "CHAPTER002NAME": "C400"})
         file.save()

@@ -1,4 +1,4 @@
-"""The options of restore: declared once, and what each of them does to a library."""
+"""Tests the options of `restore`: each is declared once, and each has its effect on a library."""
 
 import contextlib
 import dataclasses
@@ -28,7 +28,7 @@ from keras_audiosr.stages.restore import restore
 
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory, make_music):
-    """The bytes of a second of music as MP3, as MP3 at 22.05 kHz, and two seconds as FLAC."""
+    """The bytes of three files: a second of music as MP3, the same as MP3 at 22.05 kHz, and two seconds as FLAC."""
     folder = tmp_path_factory.mktemp("songs")
     soundfile.write(folder / "disc.flac", make_music(2.0), 44100)
     for name, arguments in {"a.mp3": ["-b:a", "64k"], "low.mp3": ["-b:a", "32k", "-ar", "22050"]}.items():
@@ -38,7 +38,7 @@ def songs(tmp_path_factory, make_music):
 
 @pytest.fixture
 def music(tmp_path, songs):
-    """A library: a lossy song, a lossless one of the same name, and folder art."""
+    """A library with a lossy song, a lossless song of the same name, another lossless song, and other files."""
     root = tmp_path / "music"
     (root / "album").mkdir(parents=True)
     (root / "album" / "a.mp3").write_bytes(songs["a.mp3"])
@@ -61,7 +61,7 @@ def tree(folder):
 
 
 def test_an_option_is_declared_once():
-    """`RestoreOptions` is what type checkers read of `Settings`, and the command line has the same options."""
+    """`RestoreOptions` has the same types as `Settings`, and the command line has the same options and defaults."""
     fields = {field.name: field for field in dataclasses.fields(Settings) if field.metadata}
     hints = typing.get_type_hints(Settings)
     assert typing.get_type_hints(RestoreOptions) == {name: hints[name] for name in fields}
@@ -85,7 +85,7 @@ def test_a_lowest_rate_only_raises(tmp_path, songs, make_music, capsys):
     assert rates == {"low.flac": 44100, "a.flac": 44100, "b.flac": 48000}
     code, said = run(capsys, tmp_path, "-o", out, "--min-rate", "44100")
     assert code == 0 and "3 done already" in said.out
-    assert run(capsys, tmp_path, "-o", out)[0] == 3  # made with another rate
+    assert run(capsys, tmp_path, "-o", out)[0] == 3  # the outputs were made with another rate
     with pytest.raises(UsageError, match="either a rate or a lowest rate"):
         restore(tmp_path, out, tiny_export(), rate=44100, min_rate=44100)
 
@@ -97,7 +97,7 @@ def test_an_output_file_of_a_format_that_is_not_written(tmp_path, songs, capsys,
     assert code == 2 and said.err.count("\n") == 1
     assert all(form in said.err for form in FORMATS) and "try out.flac" in said.err
     assert tree(tmp_path) == ["a.mp3"]
-    # A folder that exists is a folder, whatever it is called, and so is a name that is no audio.
+    # An existing folder may have any name. A new name without an audio suffix also becomes a folder.
     (tmp_path / f"out{suffix}").mkdir()
     plan = plan_library([tmp_path / "a.mp3"], tmp_path / f"out{suffix}", ".flac")
     assert plan.songs[0].target == tmp_path / f"out{suffix}" / "a.flac"
@@ -113,20 +113,21 @@ def test_others_come_along(music, tmp_path, capsys, way):
     assert f"1 to restore, 2 lossless, 3 to {way}, 0 failed; about " in said.out
     code, said = run(capsys, music, "-r", "-o", out, "--others", way)
     assert (code, said.err) == (0, "")
-    # Two songs of one name keep both their suffixes; the copy has the name of its source.
+    # The library has a.mp3 and a.flac, so the output of a.mp3 keeps this suffix in its name. A copy always has the name
+    # of its source.
     assert tree(out) == ["album/Cover.JPG", "album/a.flac", "album/a.mp3.flac", "album/disc.flac"]
     assert "1 restored, 2 lossless, 3 included unchanged, 0 failed; " in said.out
     for name in ("album/Cover.JPG", "album/a.flac", "album/disc.flac"):
         assert (out / name).read_bytes() == (music / name).read_bytes()
         assert (out / name).samefile(music / name) == (way == "link")
-    # Again: nothing is done anew, with or without the option, and what is there counts as what it is.
+    # A second run changes nothing, with or without the option, and recognizes the existing outputs and copies.
     before = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
     for options in (["--others", way], []):
         code, said = run(capsys, music, "-r", "-o", out, *options)
         assert (code, said.err) == (0, "")
         assert said.out.splitlines()[-1] == "0 restored, 1 done already, 2 lossless, 0 failed"
     assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == before
-    # Another file of that name is not replaced unless asked.
+    # A different file with that name is replaced only with --overwrite.
     (out / "album" / "Cover.JPG").unlink()
     (out / "album" / "Cover.JPG").write_text("mine")
     code, said = run(capsys, music, "-r", "-o", out, "--others", way)
@@ -167,7 +168,7 @@ def test_names_in_a_folder_apart_and_in_one_that_holds_inputs(music, tmp_path):
     assert name(music) == "music/a.restored.flac"
     assert name(music / "album" / "restored") == "music/album/restored/a.flac"
     assert name(tmp_path / "out") == "out/a.flac"
-    # The outputs of a first run inside the library change nothing for a second.
+    # A second run ignores the outputs that the first one wrote inside the library.
     inside = music / "restored"
     first = plan_library([f"{music}/*/*.mp3"], inside, ".mp3").songs
     assert first == [Song(music / "album/a.mp3", inside / "album/a.mp3", inside / "album/a.mp3")]
@@ -239,14 +240,14 @@ def test_the_bar_has_an_estimate_in_the_first_song(monkeypatch, jobs):
     song = Song(names[0], names[0])
     with progress.song(song) as advance:
         advance(15.0, 60.0)
-        # A quarter of the first of four equal songs: 10 s so far, 150 s to go.
+        # A quarter of the first of four equal songs took 10 s, so 150 s remain.
         assert bar.n == 250.0 and bar.total == 4000
         bar.refresh()
         assert "restore 0/4:   6%" in terminal.getvalue() and "00:10<02:30" in terminal.getvalue()
-        advance(1000.0, 60.0)  # a file that is longer than it says
+        advance(1000.0, 60.0)  # the file is longer than it declares
     progress.finished(RestoredFile(names[0], names[0], 60.0, 1.0, 0, ()))
     assert bar.n == 1000
-    # What is skipped takes no time, and is not counted on.
+    # A skipped song takes no time, so its bytes are removed from the total.
     progress.finished(SkippedFile(names[1], names[1], "lossless", ""))
     assert (bar.n, bar.total) == (1000, 3000)
     assert "restore 2/4" in terminal.getvalue()

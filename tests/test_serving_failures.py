@@ -1,4 +1,4 @@
-"""Model servers that fail, answer late, or answer something else: each a script in this process."""
+"""Tests model servers that fail, answer late or send a wrong answer. They are simulated in this process."""
 
 import concurrent.futures
 import http.server
@@ -26,7 +26,7 @@ from keras_audiosr.serving import Server, ServerOptions, ServingClient
 
 
 class Scripted(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Gives windows back as they came, after the failures of its script, one a request."""
+    """Answers each of the first requests with a failure from its script, and all others with unchanged windows."""
 
     def __init__(self, script=(), seconds=0.0):
         self.script, self.seconds = list(script), seconds
@@ -87,7 +87,7 @@ def test_what_may_pass_is_tried_again(scripted, code):
     windows = np.ones((1, WINDOW, 1), np.float32)
     np.testing.assert_array_equal(ServingClient(url).predict(windows), windows)
     assert servicer.seen == 3
-    assert time.monotonic() - started > 0.1  # 0.05 to 0.1 s, then 0.1 to 0.2 s
+    assert time.monotonic() - started > 0.1  # it waits 0.05 to 0.1 s, then 0.1 to 0.2 s
 
 
 @pytest.mark.parametrize("code", ["INVALID_ARGUMENT", "INTERNAL", "NOT_FOUND", "FAILED_PRECONDITION", "UNKNOWN"])
@@ -114,7 +114,7 @@ def test_requests_in_flight_are_bounded_and_carry_the_headers(scripted):
     servicer, url = scripted(seconds=0.02)
     audio = np.random.default_rng(0).uniform(-0.5, 0.5, (20 * WINDOW, 2)).astype(np.float32)
     options = ServerOptions(in_flight=3, headers=(("authorization", "Bearer x"),))
-    # Mid and side are rounded once on the way.
+    # The conversion to mid and side rounds the samples once.
     restored = load_runner(Server(url, options)).run(audio)
     np.testing.assert_allclose(restored, audio, rtol=0, atol=2.0**-23)
     assert servicer.most == 3
@@ -188,11 +188,11 @@ def test_answers_that_do_not_fit_are_refused(scripted, monkeypatch):
         ServingRunner(url)
 
 
-# Answers that nobody should believe
+# Invalid answers
 
 
 def answer(**fields):
-    """A `PredictResponse` with one output, `restored`, whose fields are as given."""
+    """Returns a `PredictResponse` with one output, `restored`, which has the given fields."""
     response = predict_pb2.PredictResponse()
     tensor = response.outputs["restored"]
     tensor.dtype = fields.pop("dtype", 1)
@@ -260,7 +260,7 @@ def test_values_that_are_not_finite_are_refused(scripted, monkeypatch):
     ],
 )  # fmt: skip
 def test_a_description_that_cannot_be_is_refused(scripted, monkeypatch, name, value):
-    """Nothing is allocated by it either: a window of 2^30 samples would be 4 GiB."""
+    """Impossible lengths are refused before memory is allocated. A window of 2^30 samples would need 4 GiB."""
     _, url = scripted()
     honest = Scripted.describe
 

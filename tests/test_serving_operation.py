@@ -1,4 +1,7 @@
-"""Model servers in operation: versions roll over and servers restart in mid-file, 64 clients come at once."""
+"""Tests model servers in operation.
+
+Versions change and servers restart in the middle of a file, and 64 clients send requests at the same time.
+"""
 
 import asyncio
 import concurrent.futures
@@ -21,7 +24,7 @@ from keras_audiosr.serving import ServerOptions, ServingClient
 
 
 def blocks_of(audio, hook):
-    """Blocks of a signal; `hook` runs once the first third has been restored."""
+    """Yields the blocks of a signal, and calls `hook` after the first third of them."""
     size = len(audio) // 12
     for index, start in enumerate(range(0, len(audio), size)):
         if index == 4:
@@ -62,13 +65,14 @@ def test_a_file_keeps_its_version_while_others_are_loaded(tmp_path, local, make_
         labelled = ServingRunner(server.url("http") + ":stable")
         restored = np.concatenate(list(runner.stream(blocks_of(audio, lambda: roll_over(2)), 2)))
         agree(restored, local.run(audio), 1e-5)
-        # The next file has the new version, also from the same runner; the label stays where the operator put it.
+        # The same runner uses the new version for the next file. The label still refers to the first version.
         agree(runner.run(audio), 0.5 * audio, 1e-6)
         agree(labelled.run(audio), local.run(audio), 1e-5)
         pinned = ServingRunner(server.url("grpc") + "@1")
         models = (bundle / "models.config").read_text()
         (bundle / "models.config").write_text(models.replace('"stable" value: 1', '"stable" value: 2'))
-        # With a third, the first is unloaded: a file that began with it fails whole, rather than go on with another.
+        # When the server loads a third version, it unloads the first one. A file that began with the first one fails,
+        # because another version must not continue it.
         with pytest.raises(ServerError, match="one version must restore a whole file") as caught:
             list(pinned.stream(blocks_of(audio, lambda: roll_over(3)), 2))
         assert caught.value.code == "NOT_FOUND"
@@ -91,14 +95,14 @@ def test_a_server_that_is_killed_and_comes_back_in_mid_file(tmp_path, local, mak
             paused.wait(60)
             server.kill()
             going_on.set()
-            time.sleep(0.5)  # requests find nobody
+            time.sleep(0.5)  # requests now find no server
             assert not any(file.done() for file in files)
             server.start()
             for file in files:
                 agree(np.concatenate(file.result(120)), expected, 1e-5)
         for runner in runners:
             runner.client.close()
-        # And one that does not come back: the deadline ends it.
+        # If the server does not come back, the run fails at the deadline.
         runner = ServingRunner(server.url("grpc"), ServerOptions(deadline=1.0))
         with pytest.raises(ServerError) as caught:
             list(runner.stream(blocks_of(audio, server.kill), 2))
@@ -140,7 +144,7 @@ def test_64_clients_lose_nothing(server, local, make_music, record_property, cap
 
 
 def test_an_asyncio_service_shares_one_client(server, local, make_music):
-    """As docs/serving.md says it: a runner for each song, in a thread, over one connection."""
+    """As in docs/serving.md, each song has its own runner in a thread, and all runners share one connection."""
     songs = [make_music(duration=0.2, seed=seed) for seed in range(16)]
     client = ServingClient(server.url("grpc"), ServerOptions(in_flight=2))
 

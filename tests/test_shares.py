@@ -1,4 +1,7 @@
-"""Network shares and other file systems: everything is written on disks that cannot sync, lock, link or set rights."""
+"""Tests writing to network shares and other file systems.
+
+Some of them cannot sync, lock, link or set permissions, and some do not allow every file name.
+"""
 
 import os
 import shutil
@@ -41,7 +44,8 @@ def on_share(library, share, mode: str, *arguments, script: str = "") -> subproc
     return subprocess.run(command, env=surroundings, capture_output=True, text=True, check=False, timeout=120)
 
 
-# What the emulation does to a program that knows nothing of shares: a test that could not fail would show nothing.
+# A program without special treatment of shares. It shows that the emulated operations really fail; otherwise the tests
+# below would prove nothing.
 NAIVE = """
 import fcntl, os, sys
 path = sys.argv[1] + "/naive"
@@ -99,7 +103,7 @@ def test_everything_is_written(library, share, tmp_path, make_music, mode):
     ]
     others = ("m4a", "wv", "wav", "mp3") if mode == MODES[-2] else ()
     verbs += [["restore", songs[0], "-o", str(share / f"out.{suffix}"), *restoring] for suffix in others]
-    # One process: the verbs do not come to disagree on which run owns what.
+    # All commands run in one process, because a process for each of them would take longer.
     script = f"import sys; from keras_audiosr.cli import main; sys.exit(sum(main(verb) for verb in {verbs!r}))"
     done = on_share(library, share, mode, script=script)
     assert done.returncode == 0, done.stderr
@@ -133,7 +137,7 @@ def test_what_is_not_synced_for_lack_of_room_is_an_error(tmp_path, monkeypatch):
 
 @pytest.fixture
 def card(tmp_path):
-    """A real exFAT card."""
+    """The folder of a mounted, real exFAT file system."""
     make, mount = shutil.which("mkfs.exfat"), shutil.which("mount.exfat-fuse")
     if make is None or mount is None or os.geteuid() != 0 or not Path("/dev/fuse").exists():
         pytest.skip("an exFAT card needs mkfs.exfat, mount.exfat-fuse, /dev/fuse and root")

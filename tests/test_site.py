@@ -1,6 +1,6 @@
-"""The whole site over http in Chromium: its docs and their search, the gallery, and the page that restores music.
+"""Tests the whole site over HTTP in Chromium: the docs, their search, the gallery, and the page that restores music.
 
-Needs Chromium on PATH, the Python package playwright (extra `test`), and the site as `tools/site.sh` builds it.
+It needs Chromium on PATH, the Python package playwright (extra `test`), and the site as `tools/site.sh` builds it.
 """
 
 import functools
@@ -30,7 +30,7 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
-    """The site on a path of a plain web server, as a host may put it."""
+    """The URL of the site on a plain web server. The site is not at its root, because hosts may use any path."""
     folder = tmp_path_factory.mktemp("host")
     (folder / "music").symlink_to(SITE)
     handler = functools.partial(Handler, directory=folder)
@@ -50,7 +50,10 @@ def browser():
 
 @pytest.fixture(params=SIZES)
 def page(browser, url, request):
-    """A page of both sizes; at the end no script may have failed, and every request must have stayed on the site."""
+    """An empty page, once on a desktop and once on a phone.
+
+    At the end no script and no request may have failed, and no request may have left the site.
+    """
     complaints = []
     page = browser.new_page(viewport=SIZES[request.param])
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -1,4 +1,4 @@
-"""What can befall a run: kills at any moment, NaN, music that changes, a state that is damaged."""
+"""Tests what can go wrong in a training run: kills at any moment, NaN, changed music, and a damaged state."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from keras_audiosr.presets import load_preset
 from keras_audiosr.runners import load_runner
 from keras_audiosr.training.callbacks import ClipSummaries
 
-# 20 by hand (docs/reliability.md), fewer where every commit waits for them.
+# Number of kills. CI uses few, because they take time. docs/reliability.md reports a run with 20.
 KILLS = int(os.environ.get("AUDIOSR_KILLS", "2"))
 EPOCHS = 8
 
@@ -34,14 +34,14 @@ def manifest(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):
-    """Many short epochs, so that there are many moments of every kind to be killed in."""
+    """A preset with many short epochs, so that kills occur at many different moments of an epoch."""
     small = load_preset("paired_resnet_frame_1024_44k")
     small["name"] = "paired_resnet_small"
     small["model"]["config"] = {"filters": 8, "frame_length": 256, "batch_normalization": True}
     small["data"] |= {"window_length": 4096, "batch_size": 8}
     small["training"] |= {"epochs": EPOCHS, "steps_per_epoch": 4, "validation_steps": 1, "patience": 100}
     small["training"]["optimizer"] |= {"learning_rate": 1e-2, "ema_momentum": 0.8}
-    # One resolution traces in a third of the time of three.
+    # Tracing one resolution takes a third of the time of tracing three.
     small["training"]["loss"][0]["config"] = {"frame_lengths": [512], "convergence_weight": 0.5}
     path = tmp_path_factory.mktemp("preset") / "small.json"
     path.write_text(json.dumps(small), "utf-8")
@@ -50,7 +50,7 @@ def preset(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def unbroken(manifest, preset, tmp_path_factory):
-    """An unbroken run, and the seconds that it took."""
+    """A run without interruptions, and the seconds that it took."""
     out = tmp_path_factory.mktemp("runs") / "unbroken"
     started = time.monotonic()
     train(preset, manifest, out, seed=3)
@@ -58,12 +58,12 @@ def unbroken(manifest, preset, tmp_path_factory):
 
 
 class EndedError(Exception):
-    """Stands for whatever ends a process."""
+    """Simulates the end of a process."""
 
 
 @pytest.fixture(scope="module")
 def ended(manifest, preset, tmp_path_factory):
-    """A run that ended in its second epoch, when all was done but noting it; beside its own copy of the music."""
+    """The folder of a run and its own copy of the music. The run ended just before it saved the second epoch."""
     folder = Path(shutil.copytree(manifest.parent, tmp_path_factory.mktemp("ended") / "pairs"))
     honest = ClipSummaries.on_epoch_end
 
@@ -80,19 +80,22 @@ def ended(manifest, preset, tmp_path_factory):
 
 @pytest.fixture
 def interrupted(ended, manifest, tmp_path):
-    """A copy of it: the manifest and the run."""
+    """The manifest and the run folder of a copy of `ended`."""
     place = shutil.copytree(ended, tmp_path / "copy")
     return place / "pairs" / manifest.name, place / "run"
 
 
 def arrays(path):
-    """Every array of a state, by name."""
+    """Returns the arrays of a state by name."""
     with np.load(path) as file:
         return dict(file)
 
 
 def assert_same_run(one, other):
-    """The kept weights, the last state (weights, optimizer, its averages) and all figures, bit for bit."""
+    """Asserts that two runs are equal, bit for bit.
+
+    This includes the kept weights, the last state (weights, optimizer and its averages) and the histories.
+    """
     kept = [keras.saving.load_model(out / "best.keras").get_weights() for out in (one, other)]
     for mine, theirs in zip(*kept, strict=True):
         np.testing.assert_array_equal(mine, theirs)
@@ -108,7 +111,11 @@ def assert_same_run(one, other):
 
 
 def test_kills_at_random_moments_change_nothing(unbroken, manifest, preset, tmp_path, capsys):
-    """Each comes at a random moment between first state and end. A run that ends before is followed by another."""
+    """A run that is killed at random moments and resumed equals the unbroken run, bit for bit.
+
+    Each kill comes after the process has saved a state. If a run ends before there were enough kills, another one
+    begins.
+    """
     expected, seconds = unbroken
     generator = np.random.default_rng(8)
     code = "import sys; from keras_audiosr.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -150,7 +157,7 @@ def test_nan_keeps_the_last_good_checkpoint(interrupted, preset):
     manifest, run = interrupted
     good = (run / "best.keras").read_bytes()
     (state,) = (run / "state").glob("*.npz")
-    # The weights that the next epoch begins with are poisoned: its first loss is NaN.
+    # The next epoch begins with NaN among its weights, so its first loss is NaN.
     found = arrays(state)
     poisoned = next(name for name in sorted(found) if found[name].ndim == 3)
     np.savez(state, **found | {poisoned: found[poisoned] * np.nan})
@@ -167,14 +174,14 @@ def test_changed_music_is_refused(interrupted, preset, capsys, what):
     manifest, run = interrupted
     path = manifest.parent / what
     before = path.read_bytes()
-    # As long as before, in the same format: nothing but the samples tells.
+    # The length and the format stay the same, and only the samples differ.
     audio, rate = soundfile.read(path)
     soundfile.write(path, -audio, rate, subtype="PCM_16")
     assert cli.main(["train", str(preset), str(manifest), "-o", str(run), "--seed", "3"]) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert f"{what} has changed" in error
-    path.write_bytes(before)  # another time of change, the same content
+    path.write_bytes(before)  # another modification time, but the same content
     from keras_audiosr.training.fingerprint import hold_to_corpus
 
     hold_to_corpus(run / "corpus.json", manifest.parent, [what])
@@ -203,7 +210,7 @@ def test_a_changed_manifest_preset_or_seed_is_refused(unbroken, manifest, preset
         error = capsys.readouterr().err
         assert error.count("\n") == 1
         assert differs in error
-        # The run has ended: what was wanted is another one that begins with its weights.
+        # The run has ended, so the message suggests another run that begins with its weights.
         assert f"add --initial-weights {run} and name another folder with -o" in error
         assert error.count(str(run)) == 1
     begun = tmp_path / "begun"

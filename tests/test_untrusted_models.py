@@ -1,4 +1,7 @@
-"""Models from elsewhere: what is damaged, of another version, a program in disguise or out of its folder is refused."""
+"""Tests that untrusted models are refused.
+
+Such a model is damaged, has another format version, contains a program, or refers to files outside its folder.
+"""
 
 import hashlib
 import io
@@ -41,7 +44,7 @@ def song(tmp_path, make_music):
 
 
 def sign(exported, name):
-    """What somebody would do who changes a file and knows metadata.json."""
+    """Updates the hash of a file in metadata.json, as an attacker who has changed the file would do."""
     metadata = json.loads((exported / "metadata.json").read_text())
     content = (exported / name).read_bytes()
     metadata["files"][name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
@@ -58,7 +61,7 @@ def restore(song, model, *options):
 
 
 def assert_refused(song, model, capsys, says):
-    """Exit code 1, one line that says why, and nothing written."""
+    """Asserts that `restore` exits with code 1, prints one line that contains `says`, and writes nothing."""
     capsys.readouterr()
     assert restore(song, model, "--trust-saved-model") == 1
     said = capsys.readouterr()
@@ -69,7 +72,7 @@ def assert_refused(song, model, capsys, says):
     assert [path.name for path in song.parent.iterdir()] == [song.name]
 
 
-# Damaged, cut, missing
+# Damaged, truncated and missing files
 
 
 SAVED_MODEL_FILES = ["1/saved_model.pb", "1/variables/variables.index", "1/variables/variables.data-00000-of-00001"]
@@ -91,7 +94,7 @@ def test_damaged_files_are_one_line(exported, song, capsys, name, how):
     says = "must be complete" if how == "missing" else "SHA-256"
     if (how, name) == ("missing", "1/saved_model.pb"):
         says = "a model is an exported folder, a SavedModel"
-    if name == "model.weights.h5":  # for load_model, which restores nothing by itself
+    if name == "model.weights.h5":  # only load_model reads this file
         with pytest.raises(ArtifactError, match=says):
             load_model(exported)
     else:
@@ -114,7 +117,7 @@ def test_a_checkpoint_is_held_to_the_hash_of_its_run(run, song, capsys):
     assert_refused(song, run, capsys, "SHA-256 must be the one in best.keras.sha256")
 
 
-# Of another version
+# Files of other versions
 
 
 def test_a_tflite_file_of_another_schema(exported, song, capsys):
@@ -138,7 +141,7 @@ def test_metadata_of_another_format(exported, song, capsys):
 
 
 def rewrite(checkpoint, change):
-    """A checkpoint whose config is what `change` makes of it; other members as they are."""
+    """Replaces the config of a checkpoint by the result of `change`. All other members stay as they are."""
     with zipfile.ZipFile(checkpoint) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     config = json.loads(members["config.json"])
@@ -168,7 +171,7 @@ def test_a_lambda_is_refused_and_never_runs(run, song, capsys, tmp_path):
     keras.Model(inputs, keras.layers.Lambda(lambda x: (open(target, "w").close(), x)[1])(inputs)).save(
         run / "best.keras"
     )
-    Path(target).unlink()  # it ran when the model was made
+    Path(target).unlink()  # the lambda ran when the model was made
     assert_refused(song, run, capsys, "Lambda")
     with pytest.raises(ArtifactError, match="Lambda"):
         load_model(run)
@@ -228,7 +231,8 @@ def test_the_packages_own_saved_model_needs_none(tmp_path, recwarn):
     assert is_bundled(bundled_folder(DEFAULT_PRESET) / "1")
     load_runner(bundled_folder(DEFAULT_PRESET) / "1")
     assert not [warning for warning in recwarn if warning.category is TrustWarning]
-    # Nor does a name that only looks so, nor a link into it that leads elsewhere.
+    # A folder elsewhere with the same name does not count as bundled. Neither does a path that leads out of the bundled
+    # models again.
     assert not is_bundled(tmp_path / "exported_models" / DEFAULT_PRESET / "1")
     assert not is_bundled(bundled_folder(DEFAULT_PRESET) / ".." / ".." / "x")
 
@@ -246,7 +250,7 @@ def test_only_listed_files_reach_tensorflow(exported, tmp_path):
 
 @pytest.fixture
 def exported_weights(exported):
-    """An exported model whose weights are of a network that its metadata.json describes."""
+    """An exported model whose weights belong to the network that its metadata.json describes."""
     from keras_audiosr.models import build_model
 
     network = {"architecture": "paired_resnet", "config": {"filters": 8, "frame_length": 256}}
@@ -259,7 +263,7 @@ def exported_weights(exported):
 
 
 def test_a_weights_file_cannot_read_another(exported_weights, tmp_path):
-    """HDF5 can keep a dataset's bytes in another file; Keras since 3.13 does not follow."""
+    """HDF5 can store the bytes of a dataset in another file. Keras 3.13 and later versions refuse to read it."""
     import h5py
 
     secret = tmp_path / "secret.bin"
@@ -270,7 +274,7 @@ def test_a_weights_file_cannot_read_another(exported_weights, tmp_path):
         shape = file[found[-1]].shape
         del file[found[-1]]
         file.create_dataset(found[-1], shape, "<f4", external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
-        assert (file[found[-1]][()] == 0.25).all()  # as h5py reads it
+        assert (file[found[-1]][()] == 0.25).all()  # h5py does read the other file
     sign(exported_weights, "model.weights.h5")
     with pytest.raises(ArtifactError, match="weights must fit the network") as caught:
         load_model(exported_weights)
@@ -278,7 +282,7 @@ def test_a_weights_file_cannot_read_another(exported_weights, tmp_path):
 
 
 def test_weights_that_lack_some_are_refused(exported_weights):
-    """Keras only warns, and leaves the rest as it was drawn."""
+    """Keras only warns about missing weights, and leaves them at their random initial values."""
     import h5py
 
     with h5py.File(exported_weights / "model.weights.h5", "r+") as file:
@@ -305,7 +309,7 @@ def test_nan_weights_are_refused_with_a_word(tmp_path, song, capsys, exported):
     assert_refused(song, run, capsys, "weights must be finite")
     with pytest.raises(ArtifactError, match="weights must be finite"):
         load_model(run)
-    # A TFLite file's weights are not looked at: what they give is.
+    # The weights of a TFLite file are not checked, but its output is.
     content = bytearray((exported / "model.tflite").read_bytes())
     kernel = np.load(io.BytesIO(_kernel())).tobytes()
     assert content.count(kernel[:64]) == 1
@@ -317,7 +321,7 @@ def test_nan_weights_are_refused_with_a_word(tmp_path, song, capsys, exported):
 
 
 def _kernel():
-    """The tiny model's kernel as TFLite keeps it: outputs first."""
+    """Returns the bytes of an .npy file with the tiny model's kernel. As in TFLite, its first axis is the outputs."""
     import keras
 
     (kernel, _) = keras.saving.load_model(tiny_run() / "best.keras").get_weights()
@@ -326,7 +330,7 @@ def _kernel():
     return file.getvalue()
 
 
-# Out of the folder
+# Files outside the folder
 
 
 @pytest.mark.parametrize("name", ["../secret", "a/../../secret", "{absolute}"])
@@ -363,10 +367,10 @@ def test_a_presets_name_cannot_leave_the_folder(run, tmp_path, name):
     assert not (tmp_path / "outside").exists()
 
 
-@pytest.mark.filterwarnings("ignore:Skipping invalid path")  # Keras says what it leaves out
+@pytest.mark.filterwarnings("ignore:Skipping invalid path")  # Keras warns about members that it skips
 def test_members_of_a_checkpoint_stay_in_it(run, song, tmp_path):
     with zipfile.ZipFile(run / "best.keras", "a") as archive:
         for name in ("../../outside", str(tmp_path / "outside"), "assets/../../outside"):
             archive.writestr(name, b"written")
-    restore(song, run)  # whether it is refused or read, nothing is written elsewhere
+    restore(song, run)  # it may be refused or read, but nothing is written elsewhere
     assert not list(tmp_path.rglob("outside"))

@@ -1,4 +1,4 @@
-"""`window`: the same windows as the pipeline's, on disk, whole or not at all."""
+"""Tests that `window` writes the same windows as the pipeline makes, and writes either all of them or none."""
 
 import argparse
 import hashlib
@@ -85,7 +85,10 @@ def test_a_failure_leaves_the_old_output_and_nothing_else(manifest, tmp_path, ma
 
 
 def test_what_a_killed_run_left_is_removed_but_a_running_ones_is_not(manifest, tmp_path):
-    """By the locks of the operating system: a process id is used again, and means nothing on a shared disk."""
+    """Locks of the operating system show which runs are alive.
+
+    Process IDs are not suitable, because they are reused and mean nothing on a shared disk.
+    """
     (tmp_path / ".0123456789abcdef.partial").mkdir()
     with partial_files.partial_folder(tmp_path / "other") as alive:
         partial_files._swept.clear()
@@ -113,7 +116,7 @@ def test_reading_something_else_is_an_error(manifest, tmp_path):
     (tmp_path / "out" / "index.json").write_text('{"format": 99}')
     with pytest.raises(ManifestError, match="format 99"):
         shards.read_index(tmp_path / "out")
-    # Folders of versions whose windows were of left and right.
+    # Earlier versions wrote windows of left and right, as format 1.
     (tmp_path / "out" / "index.json").write_text('{"format": 1, "shards": []}')
     with pytest.raises(ManifestError, match=r"format 1, not 2 \(windows of mid and side\); run it again"):
         read_records(tmp_path / "out")
