@@ -1,14 +1,14 @@
 """A stand-in for `tensorflow_model_server`, run by tests as a process that never imports keras_audiosr.
 
-The official service stubs (tensorflow-serving-api) over `tf.saved_model.load`, with the server's message limits,
-error codes and messages, version policy, labels and REST forms, written after its sources (predict_util.cc,
-json_tensor.cc, http_rest_api_util.cc, http_server.cc, server_core.cc, get_model_status_impl.cc). It reads the
-bundle's own configurations, and replays the warm-up records before a version is available. It forms no batches across
-requests.
+It loads models with `tf.saved_model.load` and serves them through the official stubs (tensorflow-serving-api). Its
+message limits, error codes, messages, version policy, labels and REST formats follow the sources of the real server
+(predict_util.cc, json_tensor.cc, http_rest_api_util.cc, http_server.cc, server_core.cc, get_model_status_impl.cc). It
+reads the configuration files of the bundle, and replays the warm-up records before a version becomes available. Unlike
+the real server, it does not combine requests into batches.
 
     python model_server.py BUNDLE [--grpc PORT] [--rest PORT] [--certificate PEM --key PEM]
 
-prints `{"grpc": PORT, "rest": PORT}` once the model is available.
+This command prints `{"grpc": PORT, "rest": PORT}` once the model is available.
 """
 
 import argparse
@@ -52,7 +52,7 @@ class StatusError(Exception):
 
 
 class Models:
-    """The versions of one model that are loaded, kept in step with its folder and the configuration."""
+    """The loaded versions of one model. A thread updates them when the folder or the configuration changes."""
 
     def __init__(self, bundle):
         self.bundle = Path(bundle)
@@ -93,7 +93,7 @@ class Models:
             self.states[version] = State.END
 
     def find(self, spec):
-        """The version a request asks for, and its signatures (server_core.cc)."""
+        """Returns the version that a request asks for, and its signatures, as server_core.cc does."""
         loaded = self.loaded
         which = spec.WhichOneof("version_choice")
         if which == "version_label" and spec.version_label not in self.labels:
@@ -134,7 +134,7 @@ class Models:
 
 
 def run(signatures, request, max_batch):
-    """RunPredict (predict_util.cc), and the batching session's limit."""
+    """Works like RunPredict (predict_util.cc), and enforces the maximum batch size of the batching session."""
     name = request.model_spec.signature_name or "serving_default"
     if name not in signatures:
         raise StatusError("FAILED_PRECONDITION", f'Serving signature key "{name}" not found.')
@@ -168,17 +168,18 @@ def run(signatures, request, max_batch):
     except tf.errors.OpError as error:
         code = next(code.name for code in grpc.StatusCode if code.value[0] == error.error_code)
         raise StatusError(code, error.message) from error
-    except (TypeError, ValueError) as error:  # a session's placeholders have no such checks; its ops have
+    except (TypeError, ValueError) as error:
+        # These checks come from the Python function. The real server runs a session, whose operations fail instead.
         raise StatusError("INVALID_ARGUMENT", str(error)) from error
 
 
 def as_proto_field(values, dtype, tensor):
-    """Tensor::AsProtoField: the server answers in typed fields, not in tensor_content."""
+    """Works like Tensor::AsProtoField: the server answers in typed fields, not in tensor_content."""
     tensor.dtype = dtype.as_datatype_enum
     for size in values.shape:
         tensor.tensor_shape.dim.add(size=size)
     if dtype == tf.float32:
-        # float_val as it is on the wire, field 5, packed: a list of Python floats takes longer than the model.
+        # This is the wire format of float_val (field 5, packed). A list of Python floats takes longer than the model.
         content = values.astype("<f4").tobytes()
         tensor.MergeFromString(b"\x2a" + encoder._VarintBytes(len(content)) + content)
         return
@@ -248,7 +249,7 @@ class RestHandler(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def predict(self, request, body):
-        """FillPredictRequestFromJson, Predict and MakeJsonFromTensors (json_tensor.cc)."""
+        """Works like FillPredictRequestFromJson, Predict and MakeJsonFromTensors (json_tensor.cc)."""
         try:
             document = json.loads(body)
         except ValueError as error:
@@ -305,7 +306,7 @@ def to_json(name, tensor):
             return [{"b64": base64.b64encode(value).decode()} for value in values]
         return [value.decode() for value in values]
     if values.dtype == np.float32:
-        # Fewer digits than the server's writer gives.
+        # The real server writes more digits.
         return np.round(values.astype(np.float64), 6).tolist()
     return values.tolist()
 
@@ -326,7 +327,7 @@ def main():
     args = parser.parse_args()
     tf.config.threading.set_inter_op_parallelism_threads(2)
     models = Models(args.bundle)
-    # server.cc: SetMaxMessageSize(INT_MAX).
+    # The real server sets the same limit: SetMaxMessageSize(INT_MAX) in server.cc.
     unlimited = [(f"grpc.max_{way}_message_length", 2**31 - 1) for way in ("receive", "send")]
     server = grpc.server(
         concurrent.futures.ThreadPoolExecutor(args.threads), options=[*unlimited, ("grpc.so_reuseport", 0)]

@@ -1,4 +1,4 @@
-"""The house rules that a machine can hold: imports go down, and TensorFlow stays where it belongs."""
+"""Tests the rules of the architecture, such as the order of imports and which modules may use TensorFlow."""
 
 import ast
 import configparser
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_audiosr"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-# A module may import from its own level's folder and from lower levels. ARCHITECTURE.md draws the same order.
+# A module may import from its own folder and from lower levels. ARCHITECTURE.md shows the same order.
 LEVELS = [
     {"annotations", "environment", "errors", "version"},
     {"processes"},
@@ -33,15 +33,15 @@ LEVELS = [
     {"__init__", "__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
-# Modules that may import TensorFlow: what is about tf.data, tf.distribute, SavedModels or the conversion to TFLite. All
-# else runs under JAX, or without Keras.
+# Modules that may import TensorFlow, because they use tf.data, tf.distribute, SavedModels or the conversion to TFLite.
+# All other modules run with JAX, or without Keras.
 TENSORFLOW = {
     "datasets", "exporting", "runners", "serving", "stages/export", "stages/train", "stages/window",
     "training/callbacks", "training/differentiation", "training/distribution", "training/fingerprint",
     "training/runs", "training/streams",
 }  # fmt: skip
 
-# Longer files that are one idea all the same; ARCHITECTURE.md gives the reasons.
+# Files that may have more than 300 lines, with their limits. ARCHITECTURE.md gives the reasons.
 LONGER = {"codecs/align": 310, "layers/bands": 320}
 
 
@@ -50,12 +50,12 @@ def part_of(path: Path) -> str:
 
 
 def absolute(path: Path, level: int, module: str) -> str:
-    """The dotted name, without the package's, that a relative import of a file asks for."""
+    """Returns the dotted name, without the package's name, of the module that a relative import in a file refers to."""
     return ".".join([*path.parents[level - 1].relative_to(PACKAGE).parts, *(module.split(".") if module else [])])
 
 
 def imported_parts(path: Path):
-    """Top-level parts of the package that a file imports, statically or by name, and the outside packages."""
+    """Returns the parts of the package that a file imports, by statement or by name in a string, and other packages."""
     inside, outside = set(), set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
@@ -64,14 +64,14 @@ def imported_parts(path: Path):
             outside.add(node.module.split(".")[0])
         elif isinstance(node, ast.ImportFrom):
             name = absolute(path, node.level, node.module or "")
-            # `from .. import x` takes a module of that name, or else something of `__init__`.
+            # `from .. import x` imports the module `x` if there is one, and otherwise a name from `__init__`.
             inside |= (
                 {name.split(".")[0]}
                 if name
                 else {alias.name if alias.name in LEVEL else "__init__" for alias in node.names}
             )
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):
-            # The name of a module in a string, as importlib and child processes take it.
+            # A string can be the name of a module that importlib or a child process imports.
             if match := re.fullmatch(r"keras_audiosr((?:\.\w+)+)(?::\w+)?", node.value):
                 inside.add(match[1].split(".")[1])
             elif match := re.fullmatch(r"(\.+)([a-z_]+(?:\.[a-z_]+)*)", node.value):
@@ -125,7 +125,7 @@ def test_one_idea_a_file(path):
 
 
 def suffixes_listed(source: str) -> set[str]:
-    """Suffixes of music that stand together in one collection or one text of a module."""
+    """Returns the suffixes of music files that a module lists, more than three in one collection or one string."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Tuple | ast.List | ast.Set):
@@ -170,7 +170,7 @@ def test_verbs_are_cheap_to_import(verb):
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_messages_say_received(path):
-    """One word for what was handed over, whichever function says it."""
+    """Messages use the word "received" for a value that a function was given, never "got"."""
     texts = [node.value for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.Constant)]
     assert not [text for text in texts if isinstance(text, str) and re.search(r"\bgot\b", text)]
 

@@ -1,4 +1,4 @@
-"""The command line's frame: help, version, exit codes, one-line errors."""
+"""Tests what all commands share: help, version, exit codes and one-line errors."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def test_help_names_the_stages_in_order_and_imports_nothing_heavy():
     positions = [done.stdout.index(f"\n    {verb} ") for verb in cli.VERBS]
     assert positions == sorted(positions)
     assert done.stdout.endswith("[]\n")
-    # The promise is 0.5 s; a busy machine gets some slack here.
+    # Help should appear within 0.5 s. The limit here is higher, because the machine may be busy.
     assert elapsed < 2.0
 
 

@@ -1,4 +1,4 @@
-"""The gain that LAME gives: as it is measured here, as files tell of it, and undone where a model was trained so."""
+"""Tests that LAME's gain is read from the tag of an MP3, and undone only for models that were trained without it."""
 
 import json
 import shutil
@@ -38,7 +38,7 @@ def mp3(song, tmp_path):
 
 @pytest.fixture
 def undoing(tmp_path):
-    """The tiny model, exported as one that was trained on music whose encoder's gain was undone."""
+    """Returns a copy of the tiny model whose metadata say that it was trained with the encoder's gain undone."""
     model = shutil.copytree(tiny_export(), tmp_path / "undoing")
     metadata = json.loads((model / "metadata.json").read_text("utf-8"))
     assert metadata["undo_encoder_gain"] is False
@@ -51,7 +51,7 @@ def undoing(tmp_path):
 )
 def test_the_gain_is_the_one_that_is_measured(tmp_path, codec):
     spec = CodecSpec.parse(codec)
-    # Tones that stand still: no codec takes anything away from them.
+    # Codecs preserve steady tones, so the decoded tones differ from these only by the gain.
     tones = np.sin(2 * np.pi * np.outer(np.arange(2 * RATE) / RATE, [220.0, 550.0, 1210.0])) @ [0.2, 0.1, 0.05]
     soundfile.write(tmp_path / "tones.flac", tones, RATE)
     lossy = tmp_path / f"tones{spec.suffix}"
@@ -123,5 +123,5 @@ def test_windows_to_train_on_are_as_loud_as_the_lossless_ones(shelf, tmp_path):
         build_dataset(**arguments), build_dataset(**arguments, undo_encoder_gain=True), strict=True
     ):
         np.testing.assert_array_equal(lossless, same)
-        # The rounding of a quiet side is that of the louder channels that it is the difference of.
+        # The side signal can be quiet, but its rounding error is that of the two louder channels it is computed from.
         np.testing.assert_allclose(undone, plain / 0.95, rtol=1e-6, atol=1e-7)

@@ -1,4 +1,4 @@
-"""A paired residual network that sees no further ahead than it was told to, and loses nothing else by it."""
+"""Tests that a paired residual network respects a limited look-ahead, and that an ample one changes nothing."""
 
 import keras
 import numpy as np
@@ -20,7 +20,7 @@ def small_model(lookahead, **config):
 
 
 def first_change(model, at, length):
-    """The first output sample that a change of the input from sample `at` on can be seen in."""
+    """Returns the first output sample that differs if the input is changed from sample `at` on."""
     lossy = np.random.default_rng(2).standard_normal((1, length, 1)).astype(np.float32)
     other = lossy.copy()
     other[:, at:] += 0.5
@@ -32,9 +32,11 @@ def first_change(model, at, length):
 def test_frames_ahead(lookahead, arrangement):
     model = small_model(lookahead, frame_length=64, hop_length=HOP, arrangement=arrangement)
     at = 64 * HOP
-    # An output hop lies under the frames that begin up to 3 hops later.
+    # A frame is 4 hops long. The first one that contains sample `at` begins 3 hops earlier, and the `lookahead` frames
+    # before it may use it as well.
     assert first_change(model, at, 128 * HOP) >= at - (lookahead + 3) * HOP
-    # and all of it is used, up to what the next convolution in line would need
+    # The first 3 frames of the look-ahead are always used. Some of the others may not be, because each convolution
+    # uses either all future frames that it needs or none.
     assert first_change(model, at, 128 * HOP) <= at - (min(lookahead, 3) + 2) * HOP
 
 

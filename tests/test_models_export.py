@@ -1,4 +1,4 @@
-"""Every architecture as SavedModel and TFLite gives what the Keras model gives."""
+"""Tests that the exported SavedModel and TFLite model of every architecture give the output of the Keras model."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from test_models import SMALL
 
-# A child process: a failed conversion aborts the interpreter on some TensorFlow versions.
+# This runs in a child process, because a failed conversion aborts the interpreter with some TensorFlow versions.
 CONVERT = """
 import json, sys, tempfile
 from pathlib import Path
@@ -46,5 +46,5 @@ def test_exported_equals_keras_to_1e4():
         text=True,
         timeout=900,
     )
-    print(done.stdout)  # the worst differences; the last name is the one that failed
+    print(done.stdout)  # the largest differences; if the child failed, the last name is the architecture that failed
     assert done.returncode == 0, f"{done.stdout[-200:]}\n{done.stderr[-2000:]}"

@@ -1,4 +1,4 @@
-"""Optimizers of presets, and VDSR's adjustable clipping against its definition."""
+"""Tests the optimizers of presets, and compares VDSR's adjustable gradient clipping with its definition."""
 
 import dataclasses
 

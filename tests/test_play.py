@@ -1,4 +1,4 @@
-"""Block by block: the same samples as all at once, a switch in step, and a clock that counts."""
+"""Tests `play`: blocks give the samples of the whole song, the bypass is in time, and late blocks are counted."""
 
 import io
 import os
@@ -29,13 +29,13 @@ from keras_audiosr.stages.play import play
 
 ROOT = Path(__file__).parents[1]
 RATE = 44100
-# A WAV that would take memory by its number of channels.
+# The header of a WAV that declares 65535 channels, which would need a lot of memory.
 FORGED = pcm_stream.wav_header(pcm_stream.PcmFormat("s32le", RATE, 2)).replace(b"\x02\0\x44\xac", b"\xff\xff\x44\xac")
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
-    """An exported model with steps of 1024 samples."""
+    """Returns an exported model with steps of 1024 samples."""
     return export(write_frame_run(tmp_path_factory.mktemp("run")), tmp_path_factory.mktemp("models"), stream=[1024])
 
 
@@ -45,7 +45,7 @@ def in_blocks(processor, audio, length=1000):
 
 
 def restored_through_pipe(model, audio, **options):
-    """What comes out of a pipe of floating point."""
+    """Returns the samples that `play` writes to a pipe in floating point, and its report."""
     sent = io.BytesIO(audio.astype("<f4").tobytes())
     received = io.BytesIO()
     raw = f"f32le:{RATE}:{audio.shape[1]}"
@@ -87,12 +87,12 @@ def test_the_bypass_is_the_music_itself_in_step(model, make_music):
     np.testing.assert_array_equal(untouched, audio)
     restored, _ = restored_through_pipe(model, audio)
     switched, report = restored_through_pipe(model, audio, bypass=lambda at: 0.5 <= at < 1.0)
-    # A block is asked for when it comes; it is heard `latency` later.
+    # `bypass` is called when a block arrives. The samples that are returned at that moment are `latency` older.
     late = report.latency / RATE
     for begin, end, expected in [(0, 0.5, restored), (0.5 + FADE, 1.0, audio), (1.0 + FADE, 1.5, restored)]:
         part = slice(round(begin * RATE), round((end - late) * RATE))
         np.testing.assert_array_equal(switched[part], expected[part])
-    # Between the two, never beyond either.
+    # During the cross-fades too, each sample is between the original and the restored one.
     low, high = np.minimum(audio, restored), np.maximum(audio, restored)
     assert ((switched >= low - 1e-6) & (switched <= high + 1e-6)).all()
 
@@ -110,7 +110,7 @@ def test_a_switch_fades(make_music):
     heard = [bypass.push(ones)]
     bypass.active = True
     heard += [bypass.push(ones), bypass.push(ones)]
-    # 10 ms at 1000 Hz: ten equal steps, over the edge of a block.
+    # The cross-fade of 10 ms has ten equal steps at 1000 Hz, and continues across the end of a block.
     np.testing.assert_allclose(np.concatenate(heard)[:, 0], [2] * 8 + [2 - k / 10 for k in range(1, 11)] + [1] * 6)
 
 
@@ -120,7 +120,7 @@ def test_the_oversampler_finds_what_lies_between_samples(frequency):
     fine = 2 * np.pi * frequency * np.arange(16000) / (4 * RATE) + np.pi / 4
     found = in_blocks(Oversampler(1), np.sin(phases).astype(np.float32)[:, None], 700)
     assert len(found) == OVERSAMPLING * 4000
-    # Its own definition says 0.1 dB.
+    # The error must be within 0.1 dB up to 0.4 of the sample rate.
     np.testing.assert_allclose(found[200:-200, 0], np.sin(fine)[200:-200], atol=0.012)
 
 
@@ -130,7 +130,7 @@ def test_its_limiter_needs_no_soxr_and_holds_true_peaks(make_music):
     limited = in_blocks(limiter, audio)
     assert true_peak(audio, RATE) > 1.1
     assert np.abs(limited).max() <= 1
-    # Noise up to half the sample rate, where four times oversampling reads low.
+    # The music has noise up to half the sample rate. Just below it, oversampling by four measures peaks too low.
     assert true_peak(limited, RATE) < 10 ** (0.5 / 20)
     assert limiter.limited > 0
     quiet = audio / 10
@@ -138,7 +138,7 @@ def test_its_limiter_needs_no_soxr_and_holds_true_peaks(make_music):
 
 
 class Clock:
-    """Time that passes only when told."""
+    """A clock that advances only when a test says so."""
 
     def __init__(self):
         self.now = 0.0
@@ -157,7 +157,8 @@ def test_the_pace_counts_what_comes_too_late():
         pace.begin()
         clock.now += work
         pace.end()
-    # 1.9 fits into the buffer, and 1.2 after it does not; 3.0 does not; the card waited, and then all is well.
+    # The buffer of 2 blocks absorbs the 1.9 s, but not the 1.2 s after them, and not the 3.0 s. After an underrun the
+    # later blocks are due later, so the last one is in time.
     assert pace.underruns == 2
     assert pace.percent(0.5) == pytest.approx(50)
     assert pace.percent(1.0) == pytest.approx(300)
@@ -172,7 +173,7 @@ def test_the_pace_waits_for_the_clock_and_for_nobody_else():
         pace.begin()
         came.append(clock.now)
         pace.end()
-    # A source that is late is nobody's underrun, and the next block is due a block after its last.
+    # A block that arrives late is not an underrun, and the next block is due one block duration after it.
     assert came == [1.0, 2.0, 7.0, 8.0]
     assert pace.underruns == 0
 
@@ -205,7 +206,7 @@ def test_wav_files_of_others_are_read_as_streams(make_music):
     for form, subtype in [("WAV", "PCM_16"), ("WAV", "PCM_24"), ("WAVEX", "PCM_24"), ("WAVEX", "FLOAT")]:
         file = io.BytesIO()
         soundfile.write(file, audio, RATE, subtype=subtype, format=form)
-        file.write(b"LIST\0\0\0\0")  # after the samples: not music
+        file.write(b"LIST\0\0\0\0")  # a chunk after the samples, which must not be read as music
         file.seek(0)
         described, size = pcm_stream.read_wav_header(file)
         blocks = list(pcm_stream.read_samples(file, described, 333, size))
@@ -264,7 +265,7 @@ def test_a_signal_switches_on_the_command_line(model, make_music):
     half = len(audio) // 2
     process.stdin.write(audio[:half].tobytes())
     process.stdin.flush()
-    while not received:  # the first sounds
+    while not received:  # waits for the first samples
         time.sleep(0.01)
     time.sleep(0.2)
     os.kill(process.pid, signal.SIGUSR1)
@@ -283,7 +284,7 @@ def test_a_signal_switches_on_the_command_line(model, make_music):
 
 
 def test_it_imports_nothing_that_a_player_does_not_have(model, tmp_path, make_music):
-    """NumPy, soundfile and LiteRT; `tools/test.sh wheel` does the same where nothing else is installed."""
+    """NumPy, soundfile and LiteRT suffice. `tools/test.sh wheel` tests this where no other package is installed."""
     soundfile.write(tmp_path / "song.wav", make_music(duration=0.2), RATE)
     song, out = tmp_path / "song.wav", tmp_path / "out.flac"
     code = f"""

@@ -1,4 +1,4 @@
-"""Presets: read by name or path, checked, and fit for the code that reads them."""
+"""Tests that presets are read by name or path, that mistakes are reported, and that the bundled ones work."""
 
 import json
 

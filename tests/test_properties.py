@@ -1,4 +1,4 @@
-"""Properties that hold for any input, searched by Hypothesis: the same cases in every run, and bounded."""
+"""Tests properties that hold for any input. Hypothesis tries a limited number of cases, the same ones in every run."""
 
 import dataclasses
 import tempfile
@@ -27,7 +27,7 @@ settings.register_profile(
 )
 settings.load_profile("ci")
 
-# Where a signal is cut into blocks.
+# Positions at which a signal is cut into blocks.
 cuts = st.lists(st.integers(0, 3000), max_size=12)
 
 
@@ -40,7 +40,7 @@ def noise(length: int, channels: int = 1, seed: int = 0) -> np.ndarray:
 
 
 def neighbours(context: int):
-    """A model that sees `context` samples on each side, and nothing else: a sum over them with odd weights."""
+    """Returns a model that computes a weighted sum over `context` samples on each side, and its unequal weights."""
     weights = np.linspace(-1.0, 2.0, 2 * context + 1)
 
     def predict(windows: np.ndarray) -> np.ndarray:
@@ -55,7 +55,7 @@ def neighbours(context: int):
 )  # fmt: skip
 @example(length=1, context=40, centre=1, channels=1, where=[], in_flight=1)
 def test_overlap_save_is_the_model_over_the_whole_signal(length, context, centre, channels, where, in_flight):
-    """Any window, any blocks, any number in flight: the samples of one pass, to 1e-5, and as many."""
+    """With any window, any blocks and any number in flight, the output equals that of a single pass, to 1e-5."""
     assume(length / centre * channels < 4000)
     predict, weights = neighbours(context)
     audio = noise(length, channels)
@@ -63,7 +63,7 @@ def test_overlap_save_is_the_model_over_the_whole_signal(length, context, centre
     found = np.concatenate([*process_blocks(processor, pieces(audio, where)), np.zeros((0, channels), np.float32)])
     expected = np.zeros((length, channels))
     for channel in range(channels if length else 0):
-        # "same" keeps the longer one's length: the rim is cut by hand.
+        # The mode "same" would return as many samples as the weights if the audio is shorter, so the ends are cut here.
         full = np.convolve(audio[:, channel].astype(np.float64), weights)
         expected[:, channel] = full[context : context + length]
     agree(found, expected, 1e-5)
@@ -92,7 +92,7 @@ def test_a_sample_queue_is_first_in_first_out(steps):
 )  # fmt: skip
 @settings(max_examples=25)
 def test_a_lag_is_found_whatever_it_is(delay, length, channels, gain, level, seed):
-    """Broad noise, delayed, a little louder or quieter, with noise of a codec: the lag, to the sample."""
+    """The delay of broadband noise is found to the sample, also if its level differs and other noise was added."""
     source = noise(length, channels, seed)
     lossy = np.zeros((length + max(delay, 0), channels), np.float32)
     if delay >= 0:
@@ -123,7 +123,7 @@ def test_other_music_is_no_pair(first, second):
 
 
 specs = st.one_of(
-    # Here and below, the last argument is joint stereo.
+    # In this line and the next one, the last argument is joint stereo.
     st.builds(CodecSpec, st.just("mp3"), st.just(64.0), st.just(False), st.just(False)),
     st.builds(CodecSpec, st.just("mp3"), st.integers(0, 9).map(float), st.just(True), st.booleans()),
     *(
@@ -184,7 +184,7 @@ def test_a_manifest_is_read_as_it_was_written(entries):
 def test_a_split_parts_no_album_and_takes_no_last_one(albums, seed):
     splits = split_albums(albums, seed, (0.2, 0.1))
     assert set(splits) == albums
-    # While two albums were left to train on, each split that was asked for got one.
+    # A requested split may be empty only if at most one album is left for training.
     assert len(set(splits.values())) == 3 or list(splits.values()).count("train") <= 1
     assert splits == split_albums(sorted(albums, reverse=True), seed, (0.2, 0.1))
 
@@ -195,7 +195,7 @@ loud = st.lists(st.tuples(st.integers(0, 4999), st.floats(-4.0, 4.0, width=32)),
 @given(peaks=loud, channels=st.integers(1, 2), where=cuts, rate=st.sampled_from([8000, 44100, 96000]))
 @settings(max_examples=30)
 def test_the_limiter_holds_full_scale_and_forgets_nothing(peaks, channels, where, rate):
-    """No true peak over 1 but for the estimate's own error (1 %), no sample lost, nothing changed that was far away."""
+    """With any blocks, true peaks are at most 1 (to 1 %, the error of the estimate), and quiet music is unchanged."""
     audio = 0.2 * noise(5000, channels)
     for place, value in peaks:
         audio[place] = value
@@ -219,7 +219,7 @@ def test_dither_moves_a_sample_by_less_than_a_step_and_leaves_what_fits(values, 
     assert np.abs(dithered - audio).max() < step
     fits = np.rint(audio / step) * step == audio
     np.testing.assert_array_equal(dithered[fits], audio[fits])
-    # Half a step of rounding more, and full scale holds.
+    # Rounding adds an error of half a step. Samples near full scale must not overflow.
     written = to_pcm(dithered, bits)[0] / 2.0**31
     assert np.abs(written - audio).max() <= 1.5 * step + 1e-12
 
@@ -242,7 +242,7 @@ def test_a_blend_lies_between_before_and_after(strength, channels, where, contex
 
 
 def test_a_manifest_keeps_what_is_no_utf8(tmp_path):
-    """A name of a file system is bytes; what of it is no UTF-8 comes as lone surrogates."""
+    """File names are bytes. Python represents bytes that are not valid UTF-8 as lone surrogates, which must be kept."""
     entry = Pair("a.flac", "b.mp3", "\udcff", 1, "x", 1.0, 1, 1, 1, "", "", "", 0, "any")
     write_manifest(tmp_path / "pairs.jsonl", [entry, dataclasses.replace(entry, lossy="c.mp3", album="\u00e4")])
     assert {pair.album for pair in read_manifest(tmp_path / "pairs.jsonl", Pair)} == {"\udcff", "\u00e4"}

@@ -1,4 +1,4 @@
-"""Variants of exported models: smaller, the transform as exact as before, and the noise they say they have."""
+"""Tests that quantized models are smaller, keep the Fourier transform in float32, and declare their noise correctly."""
 
 import json
 
@@ -22,10 +22,10 @@ def variants(tmp_path_factory):
 
 
 def constants(path, operation):
-    """Data types of the weights of every operation of a kind."""
+    """Returns the data types of the weights of all operations of one kind."""
     from ai_edge_litert.interpreter import Interpreter
 
-    # Without its delegate, which would hide the file's own tensors.
+    # The default delegate would hide the tensors of the file.
     interpreter = Interpreter(str(path), experimental_op_resolver_type=plain())
     tensors = {detail["index"]: detail for detail in interpreter.get_tensor_details()}
     found = [op["inputs"][1] for op in interpreter._get_ops_details() if op["op_name"] == operation]
@@ -42,13 +42,13 @@ def plain():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_convolutions_are_quantized_and_the_transform_is_not(source, variant, variants):
     path, whole = variants / f"{source}_{variant}.tflite", variants / f"{source}.tflite"
-    # Six products in transform and inverse, one of which newer converters write as a MUL; ten convolutions in the
-    # network, one is the gate's.
+    # The transform and its inverse have six matrix products. Newer converters write one of them as a MUL. The network
+    # has ten convolutions, including that of the gate.
     products = constants(whole, "FULLY_CONNECTED")
     assert constants(path, "FULLY_CONNECTED") == products == [np.float32] * len(products)
     assert len(products) in {5, 6}
     assert constants(whole, "CONV_2D") == [np.float32] * 10
-    if variant != "float16":  # whose weights go through a DEQUANTIZE each
+    if variant != "float16":  # its weights pass through a DEQUANTIZE operation first, which returns float32
         assert constants(path, "CONV_2D") == [WEIGHTS[variant]] * 10
     assert path.stat().st_size < whole.stat().st_size * (0.62 if variant == "float16" else 0.55)
 

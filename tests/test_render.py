@@ -1,4 +1,4 @@
-"""tools/render.py: what it makes is whole, full-band, varied, and the same again; our own instruments alone suffice."""
+"""Tests that tools/render.py makes varied full-band music, reproducibly, and also without soundfonts."""
 
 import subprocess
 import sys
@@ -34,7 +34,7 @@ def made_up(number: int, style: str) -> Plan:
 
 @pytest.fixture
 def corpus(tmp_path):
-    """A corpus of one score, of which there is a clip too."""
+    """Returns a corpus with one score and one clip of the same composition."""
     (tmp_path / "corpus/midi").mkdir(parents=True)
     (tmp_path / "corpus/train").mkdir()
     file = mido.MidiFile(ticks_per_beat=480)
@@ -72,7 +72,7 @@ def test_instruments_play_their_notes(play):
 
 
 def test_a_synthesizer_does_not_alias():
-    """A saw at 4186 Hz (C8) has partials at its multiples and, 55 dB down, nothing between them."""
+    """A sawtooth at 4186 Hz (C8) has partials at multiples. The total power between them is at least 55 dB lower."""
     table = instruments.wavetable(1.0 / np.arange(1, 1025), 4186.0)
     sound = instruments.oscillate(table, np.full(RATE, 4186.0), 0.0)
     power = np.abs(np.fft.rfft(sound * np.blackman(RATE))) ** 2
@@ -96,7 +96,7 @@ def test_saturation_makes_harmonics_and_no_others():
     power = np.abs(np.fft.rfft(effects.saturate(tone, 20.0)[:, 0] * np.blackman(RATE))) ** 2
     level = 10 * np.log10(power / power[5000] + 1e-12)
     assert level[15000] > -30
-    # 7th and 9th harmonic would fold to 9.1 and 0.9 kHz.
+    # Without oversampling, the 7th and 9th harmonics would alias to 9.1 and 0.9 kHz.
     assert level[[9100, 900]].max() < -60
 
 
@@ -117,7 +117,7 @@ def test_a_mix_has_the_loudness_of_its_style(style):
     audio = mix(stems, STYLES[style], rng)
     low, high = STYLES[style].loudness
     found = measure(audio)
-    # A fade may take some away.
+    # A fade may lower the loudness.
     assert low - 4 <= found["LUFS"] <= high + 1
     assert np.abs(audio).max() < 1.0
 
@@ -164,7 +164,7 @@ def test_an_excerpt_is_varied_and_fits(corpus):
     assert [part.role for part in first] == ["keys", "bass", "drums"] or len(first) == 3
     for part in first:
         assert part.notes[:, 0].min() >= 0
-        # The score is 8 s at its own speed: it is repeated.
+        # The score lasts 8 s at its own tempo, so it is repeated to fill 12 s.
         assert 8 < part.notes[:, 0].max() < 12.1
     assert not np.array_equal(first[0].notes[:5], second[0].notes[:5])
     assert set(first[-1].notes[:, 2]) == {36.0, 38.0, 42.0}, "drums are not transposed"
@@ -181,7 +181,7 @@ def test_a_soundfont_plays_the_same_twice():
 
 @needs_fluidsynth
 def test_command_line(corpus, tmp_path):
-    """Two tracks, again nothing; with more hours more tracks, and those that were there stay."""
+    """A second run changes nothing, and a track that was deleted is rendered again with the same bytes."""
     command = [sys.executable, TOOLS / "render.py", corpus, tmp_path / "out", "--seed", "2", "--hours"]
 
     def run(hours: float) -> dict:

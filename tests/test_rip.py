@@ -1,4 +1,4 @@
-"""`rip` on shelves made on the spot: identical samples, tags, names, lossy sources, bad files."""
+"""Tests `rip` on generated files: identical samples, tags, names, lossy sources and bad files."""
 
 import os
 import shutil
@@ -95,7 +95,7 @@ def test_a_shelf_gives_albums_numbers_titles_and_a_manifest(shelf, tmp_path):
     assert report.tracks[0].lossless == "Album 0/01 Song.flac"
     assert read_manifest(report.manifest, Track) == report.tracks
     assert report.tracks[0].duration == 3.0 and report.tracks[0].cutoff > 20000
-    # A FLAC that proves itself is copied byte for byte.
+    # A FLAC whose samples match its MD5 is copied byte for byte.
     assert (tmp_path / "out/Album 0/01 Song.flac").read_bytes() == (shelf / "Album 0/01 Song.flac").read_bytes()
     assert not leftovers(tmp_path / "out")
 
@@ -162,7 +162,7 @@ def test_discs_of_an_album_in_folders_are_one_album(tmp_path):
 
 
 def lossy_wav(tmp_path, make_music, name: str = "fake.wav") -> Path:
-    """A "lossless" file that was an MP3 of 64 kbit/s."""
+    """Writes a WAV file with the samples of a 64 kbit/s MP3; returns its path."""
     path = tmp_path / "rips" / name
     path.parent.mkdir(exist_ok=True)
     soundfile.write(tmp_path / "s.wav", make_music(3.0), 44100)
@@ -195,7 +195,7 @@ def test_left_out_albums_leave_no_folder(tmp_path, make_music):
 
 
 def bad_files(folder: Path) -> int:
-    """Writes one of each kind of bad file; returns how many."""
+    """Writes one bad file of each kind; returns their number."""
     folder.mkdir(parents=True)
     write(folder / "whole.wav", integers(16), 16, "PCM_16")
     wav = (folder / "whole.wav").read_bytes()
@@ -308,7 +308,7 @@ def test_wrong_usage(tmp_path, shelf):
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' peak memory of a process")
 def test_memory_stays_flat(tmp_path):
-    # Not getrusage: its peak counts the process that was forked, this one.
+    # The peak that getrusage returns would include the memory of this process at the time of the fork.
     program = (
         "import sys; from keras_audiosr.stages.rip import rip; assert len(rip(*sys.argv[1:]).made) == 1;"
         "print(next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM')))"
@@ -319,7 +319,7 @@ def test_memory_stays_flat(tmp_path):
         command = [sys.executable, "-c", program, str(tmp_path / name), str(tmp_path / "out")]
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parents[1])
         peaks.append(int(done.stdout))
-    # KiB; 150 s of 16-bit stereo are 25 MiB.
+    # The peaks are in KiB. 150 s of 16-bit stereo need 25 MiB.
     assert peaks[1] - peaks[0] < 8 * 1024
 
 

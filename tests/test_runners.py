@@ -1,4 +1,4 @@
-"""Runners: one interface, the same samples from Keras, SavedModel and LiteRT, and nothing from a damaged model."""
+"""Tests that the runners for Keras, SavedModel and LiteRT give the same samples and refuse damaged models."""
 
 import json
 import shutil
@@ -47,7 +47,7 @@ def test_every_runner_gives_the_same(make_music):
 
 
 def test_window_lengths_agree(make_music):
-    """From a tenth of a second to a minute, over music that is longer than either."""
+    """Windows of 0.1 s to 60 s give the same samples, to 1e-5, for music that is longer than all of them."""
     audio = np.tile(make_music(duration=3.1, channels=1), (21, 1))
     lengths = [round(seconds * 44100 / HOP) * HOP for seconds in (60, 0.1, 0.3, 1, 3, 10, 30)]
     whole, *others = (KerasRunner(tiny_run() / "best.keras", length).run(audio) for length in lengths)
@@ -67,7 +67,7 @@ def test_as_many_windows_are_computed_at_a_time_as_there_are_threads(make_music)
     runner, together = LiteRTRunner(tiny_export(), num_threads=2), threading.Barrier(2)
 
     def network(lossy):
-        together.wait(30)  # breaks unless two are here
+        together.wait(30)  # fails unless two windows are computed at the same time
         return {"restored": lossy}
 
     for _ in range(2):

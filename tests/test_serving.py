@@ -1,4 +1,4 @@
-"""Songs to a model server and back, by a stand-in of the server in a process of its own."""
+"""Tests that a model server restores songs like a local model. A stand-in for the server runs in its own process."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from keras_audiosr.runners import load_runner
 from keras_audiosr.runners.serving import ServingRunner
 from keras_audiosr.serving import ServerOptions
 
-# Of a pair of channels that go to the server in 16 bits: measured 2.7 steps.
+# Largest error of a stereo pair that is sent and received with 16 bits. The measured error was 2.7 steps.
 PCM16_TOLERANCE = 3 / 32768
 
 
@@ -44,7 +44,7 @@ def test_16_bit_samples_are_within_three_steps(server, local, make_music, scheme
     audio = in_16_bits(make_music(duration=1.5))
     restored = ServingRunner(server.url(scheme), ServerOptions(pcm16=True)).run(audio)
     np.testing.assert_array_equal(restored, in_16_bits(restored))
-    # A pair's mid and side have 17 bits: half a step of each is lost on the way there, half a step on the way back.
+    # Mid and side of a pair have 17 bits. Each is rounded by up to half a step on the way there, and on the way back.
     agree(restored, local.run(audio).clip(-1, 1 - 1 / 32768), PCM16_TOLERANCE)
     restored = ServingRunner(server.url(scheme), ServerOptions(pcm16=True)).run(audio[:, :1])
     agree(restored, local.run(audio[:, :1]).clip(-1, 1 - 1 / 32768), 1 / 32768)
@@ -128,13 +128,13 @@ def test_tls_and_its_certificates(tmp_path, local, make_music):
 
 
 def test_a_real_server():
-    """Opt-in: `AUDIOSR_TFS_URL=grpc://HOST:PORT/MODEL` of a bundle of the default preset."""
+    """Runs only if `AUDIOSR_TFS_URL=grpc://HOST:PORT/MODEL` names a server with a bundle of the default preset."""
     url = os.environ.get("AUDIOSR_TFS_URL")
     if not url:
         pytest.skip("needs a model server: AUDIOSR_TFS_URL=grpc://HOST:PORT/MODEL")
     clip, rate = soundfile.read(Path(__file__).parent / "data" / "loop_tabla.flac", dtype="float32", always_2d=True)
     expected = load_runner().run(clip, rate)
-    # LiteRT and TensorFlow differ by up to 1e-4, as export found.
+    # `export` allows differences of up to 1e-4 between LiteRT or TensorFlow and Keras, so these two may differ by 2e-4.
     agree(load_runner(url).run(clip, rate), expected, 2e-4)
     restored = ServingRunner(url, ServerOptions(pcm16=True)).run(in_16_bits(clip), rate)
     agree(restored, load_runner().run(in_16_bits(clip), rate), 2e-4 + PCM16_TOLERANCE)

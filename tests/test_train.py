@@ -1,4 +1,4 @@
-"""Training: it learns, it leaves a record, and it ends early with a word."""
+"""Tests `train`: the loss falls, the run is recorded, and training stops early or with an error when it must."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ from keras_audiosr.presets import load_preset
 
 
 def _write_pairs(folder: Path) -> Path:
-    """Twelve mono "albums", each with a twin whose high bins are gone; no FFmpeg involved."""
+    """Writes twelve mono "albums", each with a lossy twin without high frequencies, made without FFmpeg."""
     pairs = []
     for album in range(12):
         lossless = music(1.5, channels=1, seed=album)
@@ -43,13 +43,13 @@ def manifest(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):
-    """The default preset's recipe for a network small enough to train in seconds."""
+    """Returns a preset like `paired_resnet_frame_1024_44k` with a network that is small enough to train in seconds."""
     small = load_preset("paired_resnet_frame_1024_44k")
     small["name"] = "paired_resnet_small"
     small["model"]["config"] = {"filters": 8, "frame_length": 256, "batch_normalization": True}
     small["data"] |= {"window_length": 4096, "batch_size": 8}
     small["training"] |= {"epochs": 4, "steps_per_epoch": 6, "validation_steps": 1, "patience": 10}
-    # Twenty-four steps: long ones, and an average of the weights that forgets their beginning.
+    # The run has only 24 steps, so they must be large, and the average of the weights must forget the initial ones.
     small["training"]["optimizer"] |= {"learning_rate": 1e-2, "ema_momentum": 0.8}
     path = tmp_path_factory.mktemp("preset") / "small.json"
     path.write_text(json.dumps(small), "utf-8")
@@ -123,7 +123,7 @@ def test_a_run_begins_with_the_weights_of_another(unbroken, manifest, preset, tm
     assert rates["final_learning_rate"] / 1e-30 == pytest.approx(
         its_own["final_learning_rate"] / its_own["learning_rate"]
     )
-    # Moving means of batch normalization move whatever the learning rate is.
+    # The moving means of batch normalization change at any learning rate, so they are not compared.
     trained = keras.saving.load_model(tmp_path / "run" / "best.keras")
     for variable, before in zip(trained.weights, start, strict=True):
         if variable.trainable:
@@ -137,7 +137,7 @@ def test_a_run_begins_with_the_weights_of_another(unbroken, manifest, preset, tm
     with pytest.raises(UsageError, match="initial weights must fit"):
         train(path, manifest, tmp_path / "other", initial_weights=unbroken[0], **few)
     assert not (tmp_path / "other").exists(), "a run that was refused leaves its folder free"
-    # Frames of another length change the first and the last convolution only.
+    # Another frame length changes the shapes of the first and the last convolution only.
     still["model"]["config"] |= {"filters": 8, "frame_length": 512}
     path.write_text(json.dumps(still), "utf-8")
     with pytest.warns(NewWeightsWarning, match="keeps its random values"):
@@ -160,7 +160,7 @@ def test_folder_with_other_files_is_refused(manifest, preset, tmp_path):
 def test_early_stopping_ends_the_run(manifest, preset, tmp_path):
     patient = json.loads(preset.read_text("utf-8"))
     patient["training"] |= {"patience": 1, "epochs": 9, "steps_per_epoch": 1}
-    # With nothing learnt no epoch is better than the first.
+    # At this learning rate nothing is learnt, so no epoch is better than the first.
     patient["training"]["optimizer"] |= {"learning_rate": 1e-30, "final_learning_rate": 1e-31}
     path = tmp_path / "patient.json"
     path.write_text(json.dumps(patient), "utf-8")

@@ -1,4 +1,4 @@
-"""Files that are whole although their headers say otherwise: one answer of every verb, no word of damage."""
+"""Tests files that are complete although their headers are wrong: all readers agree, and no damage is reported."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def odd(name: bytes, content: bytes) -> bytes:
 
 
 def lengths(path) -> dict[str, int]:
-    """What each reader finds."""
+    """Returns the number of samples per channel that each reader finds."""
     info = headers.probe(path)
     with playback.open_source(path, None, 4096) as (_, blocks):
         played = sum(map(len, blocks))
@@ -154,7 +154,7 @@ def test_flac_of_20_and_12_bits(tmp_path, make_music, bits, container, damage):
     subprocess.run([flac, "-s", tmp_path / "a.wav", "-o", tmp_path / "a.flac"], check=True, capture_output=True)
     if damage:
         content = bytearray((tmp_path / "a.flac").read_bytes())
-        content[26] ^= 1  # of its MD5
+        content[26] ^= 1  # a bit of the MD5
         (tmp_path / "a.flac").write_bytes(content)
         (reason,) = rip(tmp_path / "a.flac", tmp_path / "shelf", include_probably_lossy=True).failed.values()
         assert "must match the MD5 in its header" in reason
@@ -167,7 +167,7 @@ def test_flac_of_20_and_12_bits(tmp_path, make_music, bits, container, damage):
 
 
 def late_opus(path, hours: int):
-    """An Opus file whose granule positions begin so late, as in a recording of a stream."""
+    """Adds these hours to the granule positions of an Opus file, as in a recorded stream; returns its path."""
     content, moved, position, number = path.read_bytes(), bytearray(), 0, 0
     while position < len(content):
         segments = content[position + 26]
@@ -237,7 +237,7 @@ def test_tags_behind_an_mp3_are_no_damage(tmp_path, samples, kind):
 
 
 def test_a_free_format_mp3_is_called_what_it_is(tmp_path):
-    # Frame headers without a bitrate, 600 bytes apart.
+    # The file has frame headers without a bitrate, 600 bytes apart.
     (tmp_path / "a.mp3").write_bytes((b"\xff\xfb\x00\x00" + bytes(596)) * 40)
     with pytest.raises(AudioFileError, match="free-format MP3"):
         headers.probe(tmp_path / "a.mp3")
@@ -261,7 +261,7 @@ def test_an_mp3_that_turns_from_mono_to_stereo(tmp_path, samples):
     mono = audio_files.read(tmp_path / "mono.mp3")[0]
     half = len(mono) - 2304
     assert np.array_equal(audio[:half, 0], audio[:half, 1])
-    assert np.abs(audio[:half, :1] - mono[:half]).max() < 1e-6  # as loud as it was
+    assert np.abs(audio[:half, :1] - mono[:half]).max() < 1e-6  # the level is unchanged
     assert np.abs(audio[-20000:-5000, 0] - audio[-20000:-5000, 1]).max() > 0.01
     with playback.open_source(path, None, 4096) as (described, blocks):
         assert described.channels == 2 and sum(map(len, blocks)) == len(audio)
@@ -281,7 +281,7 @@ def test_the_default_track_and_a_word_on_the_other(tmp_path, samples):
 
 
 def test_another_ffmpeg_reads_what_the_usual_one_cannot(tmp_path, samples, monkeypatch):
-    """As the pinned build of FFmpeg 6.0 dies of every MPEG-TS."""
+    """If FFmpeg crashes, as the pinned build of 6.0 does on every MPEG-TS, another FFmpeg on PATH is used."""
     soundfile.write(tmp_path / "a.wav", samples, RATE)
     places = {}
     for folder in ("usual", "other"):

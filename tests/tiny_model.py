@@ -1,20 +1,21 @@
-"""A real but tiny trained-model stand-in, exported once for every test file that needs one."""
+"""Provides tiny models that stand in for trained ones. They are made once for all test files that need them."""
 
 import json
 from pathlib import Path
 
 from once import once
 
-# What export computes of it: a frame on each side, and how far a sample lies from the edge of its own.
+# Lengths in samples. The context that `export` computes is one frame on each side, plus the largest distance of a
+# sample from the edge of its own frame.
 HOP = 256
 CONTEXT = 512
 WINDOW = 4096
 
 
 def write_run(folder: Path, scale: float = 0.02, use_bias: bool = True) -> Path:
-    """A run folder as `train` leaves it: one convolution over frames of 256 samples, added to the input.
+    """Writes a run folder as `train` leaves it. The model adds a convolution over frames of 256 samples to its input.
 
-    Without a bias it is an odd function: `f(-x) = -f(x)`.
+    Without a bias the model is an odd function: `f(-x) = -f(x)`.
     """
     import keras
 
@@ -33,7 +34,7 @@ def write_run(folder: Path, scale: float = 0.02, use_bias: bool = True) -> Path:
 
 
 def write_records(folder: Path, name: str, window_length: int, model: dict) -> None:
-    """What `train` leaves beside its checkpoint."""
+    """Writes the files that `train` leaves next to its checkpoint."""
     preset = {
         "name": name,
         "description": "for tests",
@@ -50,7 +51,7 @@ def write_records(folder: Path, name: str, window_length: int, model: dict) -> N
 
 
 def write_frame_run(folder: Path, **config) -> Path:
-    """A run folder with a small frame-rate `paired_resnet` whose head is not zero, as if trained."""
+    """Writes a run folder with a small frame-rate `paired_resnet`. Its last layer is not zero, as after training."""
     import keras
     import numpy as np
 
@@ -71,7 +72,7 @@ def write_frame_run(folder: Path, **config) -> Path:
 
 @once
 def tiny_streams(folder: Path) -> Path:
-    """An exported frame-rate model with steps of 512, 1024 and 2048 samples; copy it before changing it."""
+    """Returns an exported frame-rate model with steps of 512, 1024 and 2048 samples. Copy it before changing it."""
     from keras_audiosr.stages.export import export
 
     (folder / "run").mkdir()
@@ -80,13 +81,13 @@ def tiny_streams(folder: Path) -> Path:
 
 @once
 def tiny_run(folder: Path) -> Path:
-    """The run folder; do not change it."""
+    """Returns the run folder of the tiny model. Do not change it."""
     return write_run(folder)
 
 
 @once
 def tiny_export(folder: Path) -> Path:
-    """The exported model; copy it before changing it."""
+    """Returns the exported tiny model. Copy it before changing it."""
     from keras_audiosr.stages.export import export
 
     return export(tiny_run(), folder)
