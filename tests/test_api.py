@@ -1,4 +1,4 @@
-"""The Python API: what `import keras_audiosr` offers, and that people and type checkers see the same."""
+"""Tests the Python API that `import keras_audiosr` offers, and that type checkers see the same names as users."""
 
 import ast
 import inspect
@@ -104,7 +104,7 @@ def test_one_runner_serves_one_thread(tmp_path):
 
 
 def test_load_model_is_the_network_that_restores():
-    """The bundled weights in Keras against the bundled TFLite: 1e-4, as `export` promises."""
+    """The bundled weights in Keras give the output of the bundled TFLite file within 1e-4, as `export` guarantees."""
     model = keras_audiosr.load_model(PRESET)
     runner = load_runner(bundled_folder(PRESET) / "model.tflite")
     windows = np.random.default_rng(0).uniform(-0.5, 0.5, (1, runner.window_length, 1)).astype(np.float32)
@@ -122,7 +122,7 @@ def test_load_model_from_a_run():
 def test_from_preset_builds_a_new_network():
     model = keras_audiosr.from_preset(PRESET, load_weights=False, filters=32)
     windows = np.random.default_rng(0).uniform(-0.5, 0.5, (1, 4096, 1)).astype(np.float32)
-    np.testing.assert_allclose(model(windows), windows, atol=1e-3)  # untrained: almost the identity
+    np.testing.assert_allclose(model(windows), windows, atol=1e-3)  # an untrained model almost returns its input
     assert model.count_params() < 1_000_000
 
 

@@ -1,4 +1,4 @@
-"""What is each architecture's own: its paper's parameter counts and structure."""
+"""Tests the structure of each architecture, and its number of weights against the figures in papers."""
 
 import keras
 import numpy as np
@@ -12,11 +12,12 @@ def convolution_weights(model) -> int:
     return sum(int(np.prod(v.shape)) for v in model.trainable_variables if v.name == "kernel")
 
 
-# A kernel of 9 samples has the weights of one of 3 x 3, one of 81 those of 9 x 9.
+# The configurations and published numbers of weights. The papers use images. A kernel of 9 samples has as many weights
+# as one of 3 x 3 pixels, and a kernel of 81 samples as many as one of 9 x 9.
 PUBLISHED = {
     # VDSR: 20 layers of 64 filters; "665K" in Tai 2017, table 2.
     "vdsr": ({}, 665e3),
-    # "297K" for all of B1, Tai 2017, section 4.4 and figure 3.
+    # "297K" for every DRRN with one recursive block (B1) in Tai 2017, section 4.4 and figure 3.
     "drrn": ({"num_units": 25}, 297e3),
     # "1,775K" in Tai 2017, table 2.
     "drcn": ({}, 1775e3),
@@ -30,12 +31,12 @@ def test_weights_are_as_many_as_published(architecture):
 
 
 def test_srresnet_has_the_weights_of_its_figure():
-    """16 blocks of two 3 x 3 x 64 x 64, one behind them, two upsampling layers, 9 x 9 at both ends."""
+    """It has 16 blocks of two 3 x 3 convolutions, one more after them, two upsampling layers, and 9 x 9 at the ends."""
     inner, end = 9 * 64 * 64, 81 * 64
     found = convolution_weights(build_model("srresnet", scale=4))
     assert found == (33 + 2 * 2) * inner + 2 * end
-    # Upsampling a picture takes four times the maps instead of twice, its ends have three channels: the 1.5M that
-    # Lim et al. count (EDSR, CVPR 2017 workshops, table 1).
+    # For images, an upsampling layer has four times as many maps instead of twice as many, and the convolutions at both
+    # ends have three channels. This gives the 1.5M that Lim et al. count (EDSR, CVPR 2017 workshops, table 1).
     assert found + 2 * 2 * inner + 2 * 2 * end == pytest.approx(1.5e6, rel=0.03)
 
 
@@ -50,7 +51,7 @@ def test_drrn_units_share_convolutions_but_not_normalizations():
     assert all(len(layer._inbound_nodes) == 9 for layer in shared)
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     assert len(norms) == 2 * 9 + 2
-    # Every unit's identity branch is the block's first features.
+    # The identity branch of every unit is the output of the block's first convolution.
     first = model.get_layer("block_0_first").output
     adds = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
     assert len(adds) == 9
@@ -60,7 +61,7 @@ def test_drrn_units_share_convolutions_but_not_normalizations():
 def test_drcn_begins_as_the_mean_of_its_recursions():
     model = build_model("drcn", num_recursions=4, filters=8)
     assert np.array_equal(keras.ops.softmax(model.get_layer("weighted_mean").logits), np.full(4, 0.25))
-    # The recursive convolution begins as the identity.
+    # Before training, the recursive convolution returns its input.
     recursive = model.get_layer("recursive")
     features = np.abs(np.random.default_rng(0).standard_normal((1, 50, 8))).astype("float32")
     assert np.array_equal(recursive(features), features)
@@ -79,7 +80,7 @@ def test_resnet_variants_have_the_same_convolutions():
     ]
     assert len({convolution_weights(model) for model in models}) == 1
     shortcuts = [sum(isinstance(layer, keras.layers.Add) for layer in model.layers) for model in models]
-    assert shortcuts == [0, 3, 0]  # the third has them inside its ResidualUnits
+    assert shortcuts == [0, 3, 0]  # the third variant has its shortcuts inside the ResidualUnits
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Band distance and bias against SciPy, on signals with a known answer, and inside compile()."""
+"""Tests band distance and band bias against SciPy, on signals with a known answer, and in `compile()`."""
 
 import keras
 import numpy as np
@@ -22,7 +22,7 @@ def value(tensor):
 
 
 def reference(true, pred, limit=22050.0):
-    """Distance, and bias of each band, of `(time, channels)`, by SciPy in float64."""
+    """Returns the distance and the bias of each band for `(time, channels)`, computed by SciPy in float64."""
     edges = [(8000 * 10 ** (k / 24), 8000 * 10 ** ((k + 1) / 24)) for k in range(20)]
     edges = [(low, high) for low, high in edges if min(high, limit) - low >= (high - low) / 2]
     distances, errors = [], []
@@ -74,12 +74,13 @@ def test_one_band_that_is_too_loud():
     by_band = errors.mean(axis=(0, 1, 2))
     assert by_band[3] == pytest.approx(10.0, abs=0.3)
     assert np.abs(np.delete(by_band, 3)).max() < 1.0
-    # Nothing but one of eleven bands: 10 dB over the square root of eleven, and what leaks into its neighbours.
+    # Only one of eleven bands has an error, so the distance is 10 dB over the square root of eleven. The tolerance is
+    # for the leakage into the neighbouring bands.
     assert value(bands.band_distance(true, pred, SAMPLE_RATE)) == pytest.approx(10 / np.sqrt(11), abs=0.2)
 
 
 def test_fine_structure_does_not_matter():
-    # Other noise of the same level: LSD of the two is 0.79, nearly 8 dB.
+    # Both signals are noise of the same level. Their LSD is nevertheless 0.79, which is nearly 8 dB.
     distance = value(bands.band_distance(noise(4.0, seed=1), noise(4.0, seed=2), SAMPLE_RATE))
     assert distance < 1.3
 
@@ -88,7 +89,7 @@ def test_silent_frames_do_not_count():
     true, silence = noise(), np.zeros((1, 3 * SAMPLE_RATE, 2), np.float32)
     pred = 0.5 * true
     padded = (np.concatenate([audio, silence], axis=1) for audio in (true, pred))
-    # Frames at the seam hold the end of the noise.
+    # The tolerance is for the frames that contain both noise and silence.
     assert value(bands.band_distance(*padded, SAMPLE_RATE)) == pytest.approx(20 * np.log10(2), abs=0.1)
     assert value(bands.band_distance(silence, silence, SAMPLE_RATE)) == 0.0
 
@@ -140,7 +141,7 @@ def test_class_averages_over_frames_and_survives_a_round_trip(kind, function):
 
 
 def test_classes_work_in_compile():
-    # A free time axis, as in the models of this package: the graph sees no static length.
+    # As in the models of this package, the time axis has no fixed length, so the graph is built without one.
     inputs = keras.Input((None, 1), name="lossy")
     model = keras.Model(inputs, keras.layers.Conv1D(1, 1, use_bias=False, kernel_initializer="ones")(inputs))
     metrics = [bands.BandDistance(SAMPLE_RATE), bands.BandBias(SAMPLE_RATE)]

@@ -1,4 +1,4 @@
-"""CUE sheets: times, tags, encodings, and what is refused."""
+"""Tests how CUE sheets are read: times, tags and encodings, and which sheets are refused."""
 
 import mutagen.flac
 import numpy as np
@@ -58,7 +58,7 @@ def test_titles_without_quotation_marks_and_a_file_name_with_spaces(tmp_path):
 
 
 def test_a_file_for_each_track_with_gaps_appended(tmp_path):
-    # What EAC calls non-compliant: INDEX 00 lies at the end of the file before.
+    # The ripper EAC calls such a sheet non-compliant. INDEX 00 lies at the end of the previous file.
     text = (
         'FILE "1.wav" WAVE\nTRACK 01 AUDIO\nINDEX 01 00:00:00\nTRACK 02 AUDIO\nINDEX 00 03:00:00\n'
         'FILE "2.wav" WAVE\nINDEX 01 00:00:00\n'
@@ -193,7 +193,8 @@ def test_the_last_quotation_mark_ends_a_value(tmp_path, written, read):
     assert track.tags.get("TITLE", "") == read and track.tags.get("ALBUMARTIST", "") == read
 
 
-# Any text of one line: CUE has no way to say a line's end, and strips what is around a value.
+# Any text of one line without spaces around it, because a value in a CUE sheet cannot contain the end of a line, and
+# spaces around it are removed.
 texts = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_size=1, max_size=40)
 titles = texts.map(str.strip).filter(bool)
 
@@ -235,7 +236,8 @@ def test_a_sheet_inside_a_flac_cuts_it(tmp_path, make_music):
         soundfile.write(folder / "disc.flac", samples, 44100)
         file = mutagen.flac.FLAC(folder / "disc.flac")
         if kind == "block":
-            # RFC 9639, section 8.7: catalogue, lead-in, flags; then each track with its index, and the lead-out.
+            # As in RFC 9639, section 8.7: catalogue number, lead-in and flags, then the tracks with an index each, then
+            # the lead-out.
             content = bytes(128) + (88200).to_bytes(8, "big") + b"\x80" + bytes(258) + b"\3"
             for number, start in ((1, 0), (2, 88200), (170, 176400)):
                 content += start.to_bytes(8, "big") + bytes([number]) + bytes(12 + 1 + 13)

@@ -1,4 +1,4 @@
-"""The Dockerfile, which no CI builds: its instructions are known, its files exist, its versions are pinned."""
+"""Tests the Dockerfile, which no CI builds: its instructions exist, its files exist, and its versions are pinned."""
 
 import fnmatch
 import json
@@ -17,7 +17,7 @@ INSTRUCTIONS = {
 
 
 def instructions(text):
-    """`(instruction, rest)` of each, as Docker joins continued lines and skips comments."""
+    """Returns each instruction as `(name, rest)`. Like Docker, it joins continued lines and skips comments."""
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     joined = re.sub(r"\\\n", " ", "\n".join(lines))
     return [tuple(line.split(maxsplit=1)) for line in joined.splitlines()]
@@ -48,7 +48,7 @@ def test_the_base_is_pinned_and_the_user_is_not_root(parsed):
 
 
 def copied(parsed):
-    """Paths in the repository that are copied, and the stages that are copied from."""
+    """Yields for each COPY its source paths, and the build stages that it copies from."""
     for name, rest in parsed:
         if name == "COPY":
             options = [word for word in shlex.split(rest) if word.startswith("--")]
@@ -73,7 +73,7 @@ def test_what_is_copied_exists_and_is_sent_to_docker(parsed):
 
 
 def test_the_pins_are_the_versions_of_the_lock_file(parsed):
-    """The expression of the Dockerfile's `sed`, on the lock file, pins what the package requires."""
+    """The `sed` expression in the Dockerfile finds the lock file's versions of all that the package requires."""
     command = next(rest for name, rest in parsed if name == "RUN" and "reference.txt" in rest)
     expression = re.search(r"'s/(.*)/\\1/p'", command)[1].replace(r"\(", "(").replace(r"\)", ")")
     lock = (ROOT / "requirements" / "reference.txt").read_text("utf-8")

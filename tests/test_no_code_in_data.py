@@ -1,4 +1,4 @@
-"""Nothing that is read is run: no pickle, no eval, no shell, no unsafe deserialization, anywhere in our sources."""
+"""Tests that input is never executed: the sources use no pickle, eval, shell or unsafe deserialization."""
 
 import ast
 import re
@@ -11,13 +11,13 @@ from keras_audiosr.processes import ffmpeg
 ROOT = Path(__file__).parents[1]
 FILES = sorted([*(ROOT / "keras_audiosr").rglob("*.py"), *(ROOT / "tools").rglob("*.py")])
 MODULES = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "joblib", "cloudpickle", "jsonpickle"}
-# "module.name", or a name by itself.
+# Calls that are not allowed, as "module.name" or only a name.
 CALLS = {
     "eval", "exec", "compile", "__import__", "os.system", "os.popen", "subprocess.getoutput",
     "subprocess.getstatusoutput", "yaml.load", "yaml.unsafe_load", "torch.load", "tempfile.mktemp",
     "keras.config.enable_unsafe_deserialization", "extractall", "unpack_archive",
 }  # fmt: skip
-# An argument, and the only value that it may have.
+# Arguments, and the only value that each of them may have.
 ARGUMENTS = {"shell": False, "allow_pickle": False, "safe_mode": True}
 RUNNERS = {"run", "Popen", "call", "check_call", "check_output"}
 
@@ -46,7 +46,7 @@ def offences(source: str) -> list[str]:
                     isinstance(keyword.value, ast.Constant) and keyword.value.value is ARGUMENTS[keyword.arg]
                 ):
                     found.append(f"{name}({keyword.arg}=...)")
-            # A command is a list: a text would be one for a shell.
+            # A command must be a list, because a string is meant for a shell.
             first = node.args[0] if node.args else None
             is_text = isinstance(first, ast.JoinedStr) or (
                 isinstance(first, ast.Constant) and isinstance(first.value, str)
@@ -82,12 +82,12 @@ def test_each_would_be_found(line):
     assert offences(line)
 
 
-# Where programs are started: FFmpeg in the first, Python in the others.
+# The only modules that start programs. The first one starts FFmpeg, the others start Python.
 STARTERS = {"processes/ffmpeg.py", "processes/child_process.py", "training/producers.py"}
 
 
 def started(source: str) -> list[str]:
-    """What a module calls to start programs, by whatever name it knows it."""
+    """Returns the functions that a module calls to start programs, also if it imports them under another name."""
     tree, names = ast.parse(source), {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -121,18 +121,18 @@ def test_every_way_to_start_a_program_is_seen(source):
 
 
 def test_every_input_of_ffmpeg_is_limited():
-    """FFmpeg is started in one module, which refuses a command with an input that is not limited."""
+    """Only one module starts FFmpeg, and it refuses commands whose inputs are not restricted."""
     package = ROOT / "keras_audiosr"
     for path in package.rglob("*.py"):
         name = path.relative_to(package).as_posix()
         assert name in STARTERS or not started(path.read_text("utf-8")), f"{name} starts a program by itself"
     for name in STARTERS - {"processes/ffmpeg.py"}:
         assert "sys.executable" in (package / name).read_text("utf-8")
-    # pydub starts its own: it encodes a WAV that it wrote, and is used for nothing else.
+    # pydub starts FFmpeg by itself. It is only used for encoding, and FFmpeg then reads a WAV that pydub has written.
     users = [path.name for path in package.rglob("*.py") if "import AudioSegment" in path.read_text("utf-8")]
     assert users == ["round_trip.py"]
     assert "from_file" not in re.sub("#.*", "", (package / "codecs/round_trip.py").read_text("utf-8"))
-    # What takes any arguments is only asked which layouts there are.
+    # `run_ffmpeg` accepts any arguments. It is only used to list the channel layouts.
     calls = [line for path in package.rglob("*.py") for line in path.read_text("utf-8").splitlines()
              if "run_ffmpeg(" in line and "def run_ffmpeg" not in line]  # fmt: skip
     assert len(calls) == 1 and 'run_ffmpeg("-layouts")' in calls[0]
@@ -173,7 +173,7 @@ def test_an_input_without_limits_is_refused_before_ffmpeg_starts(command, limite
 
 
 def test_results_of_a_pipeline_make_nothing_else():
-    """Beam's workers hand results over in files: what is read from them is plain values and kinds of our own."""
+    """Reading the results of Beam's workers creates only plain values, and dataclasses and errors of this package."""
     from keras_audiosr.codecs import CodecSpec
     from keras_audiosr.errors import PairError
     from keras_audiosr.processes import beam

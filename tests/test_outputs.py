@@ -1,4 +1,4 @@
-"""Outputs: whole, synced, read back; never in the place of somebody else's; what killed runs left is removed."""
+"""Tests that outputs are complete and never replace the files of others, even if a run is killed or the disk fails."""
 
 import os
 import resource
@@ -38,7 +38,7 @@ def song(tmp_path, make_music):
 
 @pytest.fixture(autouse=True)
 def forgotten(monkeypatch):
-    """Each test is a first run in its folder."""
+    """Makes each test search its folders for abandoned files again, as a new process does."""
     monkeypatch.setattr(partial_files, "_swept", set())
 
 
@@ -50,7 +50,7 @@ def run(*arguments, **options) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("harm", ["flipped", "cut"])
 def test_what_the_disk_gives_back_wrong_is_no_output(song, tmp_path, monkeypatch, capsys, suffix, harm):
-    # A disk that lies, between writing and reading back.
+    # Simulates a faulty disk: the file changes after it was written and before it is read back.
     honest = song_module.require_written
 
     def lying(partial, *rest):
@@ -67,7 +67,7 @@ def test_what_the_disk_gives_back_wrong_is_no_output(song, tmp_path, monkeypatch
     target.write_text("the old one")
     arguments = ["restore", str(song), "-o", str(target), "--model", str(tiny_export()), "--overwrite", "--force"]
     if suffix == "mp3" and harm == "flipped":
-        return  # held by its length alone
+        return  # only the length of an MP3 is compared
     assert cli.main(arguments) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "what was written must be read" in said
@@ -77,7 +77,7 @@ def test_what_the_disk_gives_back_wrong_is_no_output(song, tmp_path, monkeypatch
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_a_partial_is_locked_from_first_to_last(song, tmp_path, monkeypatch, suffix):
-    """No format's writer replaces the locked file by another one, which a second run would take for abandoned."""
+    """While an output of any format is being written, another run does not remove its temporary file as abandoned."""
     honest = song_module.require_written
 
     def another_run(partial, *rest):
@@ -120,7 +120,7 @@ def test_a_folder_at_work_is_not_abandoned(tmp_path, monkeypatch):
 
 
 def test_many_runs_begin_at_once(tmp_path):
-    """Creating a partial and looking for abandoned ones at the same time costs nobody their file."""
+    """No temporary file is lost if it is created while another thread searches for abandoned ones."""
     stop = threading.Event()
 
     def sweep():
@@ -161,7 +161,7 @@ def test_what_another_run_made_meanwhile_is_not_replaced(tmp_path, monkeypatch, 
 
 
 def test_two_runs_on_one_output(song, tmp_path):
-    """The first to end wins, whole; the other is refused, or finds the song done in a library."""
+    """Of several runs with the same output, the first to finish writes it completely, and the others fail."""
     arguments = [song, "-o", tmp_path / "out.flac", "--force"]
     command = [sys.executable, "-m", "keras_audiosr", "restore", "--model", str(tiny_export()), *map(str, arguments)]
     runs = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)]
@@ -188,7 +188,7 @@ def test_in_a_library_another_runs_song_is_done(song, tmp_path, monkeypatch):
     assert (out / "a.flac").read_bytes() == made
 
 
-# A song that takes its time, so that it can be killed in the middle.
+# A program that restores slowly, so that it can be killed in the middle of a song.
 SLOW = (
     "import sys, time; from keras_audiosr import cli; from keras_audiosr.runners.litert import LiteRTRunner;"
     "LiteRTRunner.predict = lambda self, windows: time.sleep(0.02) or windows; sys.exit(cli.main(sys.argv[1:]))"
@@ -208,13 +208,13 @@ def test_killed_while_writing(tmp_path, make_music):
     process.communicate(timeout=30)
     assert target.read_text() == "the old one"
     assert len(list(tmp_path.glob(".*.partial.flac"))) == 1
-    # The next run removes it.
+    # The next run removes the temporary file.
     assert cli.main(arguments) == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.restored.flac", "a.wav"]
     assert soundfile.info(target).frames == 30 * 44100
 
 
-# The process sends the signal to itself where it first calls `name` of `owner`.
+# A program that sends a signal to itself when it calls the function `name` of the module or class `owner`.
 SIGNALLED = """
 import importlib, os, signal, sys
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -229,12 +229,12 @@ setattr(owner, {name!r}, signalled)
 sys.exit(cli.main(sys.argv[1:]))
 """
 PLACES = [
-    ("keras_audiosr.library.batch", "load_runners"),  # before anything
-    ("keras_audiosr.library.song", "source_hash"),  # a song begins
+    ("keras_audiosr.library.batch", "load_runners"),  # before the first song
+    ("keras_audiosr.library.song", "source_hash"),  # at the beginning of a song
     ("keras_audiosr.files.writers:Writer", "write"),  # in the middle of the music
-    ("keras_audiosr.library.song", "write_metadata"),  # the music is written
-    ("keras_audiosr.library.song", "require_written"),  # it is read back
-    ("keras_audiosr.processes.partial_files", "sync"),  # just before it takes its name
+    ("keras_audiosr.library.song", "write_metadata"),  # after the music has been written
+    ("keras_audiosr.library.song", "require_written"),  # before the output is read back
+    ("keras_audiosr.processes.partial_files", "sync"),  # just before the output is renamed
 ]
 
 
@@ -244,7 +244,7 @@ def test_interrupted_at_any_point(song, tmp_path, place, number, code):
     (tmp_path / "a.restored.flac").write_text("the old one")
     arguments = ["restore", str(song), "--model", str(tiny_export()), "--overwrite", "--force"]
     script = SIGNALLED.format(owner=place[0], name=place[1], number=int(number))
-    # Tests that run under nohup hand on that a hang-up is ignored.
+    # If the tests run under nohup, the program would otherwise inherit that SIGHUP is ignored.
     script = f"import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n{script}"
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False, timeout=60
@@ -257,7 +257,7 @@ def test_interrupted_at_any_point(song, tmp_path, place, number, code):
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 256 KiB."""
+    """Yields the folder of a file system with 256 KiB."""
     place = tmp_path / "small"
     place.mkdir()
     mounted = subprocess.run(
@@ -278,7 +278,7 @@ def test_a_full_disk(tmp_path, make_music, small_disk, suffix):
     inputs = [tmp_path / "a.wav", tmp_path / "b.wav"]
     done = run(*inputs, "-o", small_disk, "--format", suffix, "--overwrite", "--force")
     assert done.returncode == 1, done.stderr
-    # The error, and once more at the end.
+    # The error is printed when it occurs, and listed again at the end.
     error, head, again = done.stderr.splitlines()
     assert "space" in error and head.endswith("1 failed:") and again.strip() in error, done.stderr
     assert target.read_text() == "the old one"
@@ -286,10 +286,10 @@ def test_a_full_disk(tmp_path, make_music, small_disk, suffix):
 
 
 def limited(headroom: int) -> str:
-    """A program that restores with so many more bytes of address space than it has when its model is loaded."""
+    """Returns a program that may use `headroom` more bytes of address space than it uses when its model is loaded."""
     return (
         "import re, resource, sys; from keras_audiosr import cli; from keras_audiosr.library import batch;"
-        # What is imported later; libraries that find no room are another matter.
+        # These modules would be imported after the limit is set, and this test is not about imports that fail.
         "import soundfile, soxr, tqdm, mutagen.flac, keras_audiosr.library.reporter; honest = batch.load_runners\n"
         "def load(*arguments):\n"
         "    runners = honest(*arguments)\n"
@@ -327,7 +327,7 @@ def test_little_memory(tmp_path, make_music, megabytes):
 
 
 def test_a_limit_on_the_size_of_files(song, tmp_path):
-    """Truncated writes: the system takes part of what is written (SIGXFSZ ignored, as Python does)."""
+    """If the system cuts off a write at the limit, `restore` fails with one line. Python ignores the signal SIGXFSZ."""
 
     def limit():
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
@@ -341,14 +341,14 @@ def test_a_limit_on_the_size_of_files(song, tmp_path):
 def test_forged_lengths_take_no_memory(tmp_path, make_music):
     soundfile.write(tmp_path / "a.flac", make_music(0.5), 44100)
     content = bytearray((tmp_path / "a.flac").read_bytes())
-    content[21] |= 0x0F  # STREAMINFO: 36 bits of samples in all
+    content[21] |= 0x0F  # the number of samples in STREAMINFO, which has 36 bits
     content[22:26] = b"\xff" * 4
     (tmp_path / "a.flac").write_bytes(content)
     assert soundfile.info(tmp_path / "a.flac").frames == 2**36 - 1
     audio, _ = audio_files.read(tmp_path / "a.flac")
     assert audio.shape == (22050, 2)
     assert decode(tmp_path / "a.flac", 44100).shape == (22050, 2)
-    # As the source of a twin it is not what it says. A shelf takes what its MD5 proves whole.
+    # `encode` refuses the file because of the wrong length. `rip` accepts it, because the MD5 proves it complete.
     with pytest.raises(AudioFileError):
         encode_file(tmp_path / "a.flac", tmp_path / "a.mp3", CodecSpec.parse("mp3@64k"))
     assert inspect(tmp_path / "a.flac").length == 22050

@@ -1,4 +1,4 @@
-"""Manifests: written, read, refused; albums to splits."""
+"""Tests that manifests are written, read and checked, and that albums are assigned to splits."""
 
 import dataclasses
 import json
@@ -97,7 +97,7 @@ def test_a_failed_write_leaves_the_old_manifest(tmp_path):
 def test_splits_hold_their_shares():
     albums = [f"Album {number}" for number in range(4000)]
     splits = [split_of(album, fractions=(0.2, 0.1)) for album in albums]
-    # Four standard deviations of a binomial share of 4000.
+    # The tolerances are four standard deviations of a binomial share of 4000 albums.
     assert splits.count("validation") / 4000 == pytest.approx(0.2, abs=0.026)
     assert splits.count("test") / 4000 == pytest.approx(0.1, abs=0.019)
 
@@ -134,7 +134,7 @@ def test_one_album_is_for_training():
 
 
 def test_links_cannot_leave_the_folder(tmp_path):
-    """A file or a folder that is a link: inside it is followed, outside it is refused, wherever it stands."""
+    """A link to a file or folder is followed if it stays in the manifest's folder, and refused if it leads outside."""
     shelf, outside = tmp_path / "shelf", tmp_path / "outside"
     for folder in (shelf / "album", outside):
         folder.mkdir(parents=True)
@@ -144,7 +144,7 @@ def test_links_cannot_leave_the_folder(tmp_path):
     (shelf / "away").symlink_to(outside)
     (shelf / "away.flac").symlink_to(outside / "song.flac")
     (shelf / "broken.flac").symlink_to(outside / "nothing.flac")
-    # The shelf itself may be reached by a link.
+    # A link may lead to the shelf itself.
     (tmp_path / "link").symlink_to(shelf)
 
     def read(path, folder=shelf):

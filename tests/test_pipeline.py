@@ -1,4 +1,4 @@
-"""`build_dataset` and `build_training_stream`: the right windows, the same each time, in bounded memory."""
+"""Tests that `build_dataset` and `build_training_stream` give the right windows, reproducibly and in bounded memory."""
 
 import dataclasses
 import json
@@ -21,7 +21,7 @@ RATE = 44100
 
 
 def make_pairs(folder, make_music, albums: int = 4) -> list[Pair]:
-    """One song an album, of different lengths, the second one mono; twins mp3@64k and mp3@32k each."""
+    """Writes one song per album, of different lengths and the second one mono, with twins mp3@64k and mp3@32k."""
     pairs = []
     for number in range(albums):
         audio = make_music(1.0 + 0.3 * number, channels=1 if number == 1 else 2, seed=number)
@@ -66,7 +66,7 @@ def collect(dataset) -> tuple[np.ndarray, np.ndarray]:
 
 
 def reference(folder, pairs, window_length, hop_length) -> tuple[np.ndarray, np.ndarray]:
-    """Windows cut the plain way: file, mid before side, time."""
+    """Returns windows cut in a plain loop, ordered by file, then mid before side, then time."""
     found = ([], [])
     for pair in pairs:
         lossless, lossy = decode_pair(pair, folder)
@@ -103,7 +103,7 @@ def test_shuffling_moves_windows_and_loses_none(corpus):
     lossy, lossless = collect(build_dataset(folder / "pairs.jsonl", window_length=1000))
     expected_lossy, expected_lossless = reference(folder, pairs, 1000, 1000)
     assert not np.array_equal(lossy, expected_lossy)
-    # Each lossy window still stands beside its lossless one.
+    # Each lossy window still has its own lossless window.
     got = np.concatenate([lossy, lossless], axis=1)
     expected = np.concatenate([expected_lossy, expected_lossless], axis=1)
     np.testing.assert_array_equal(sorted_rows(got), sorted_rows(expected))
@@ -131,7 +131,7 @@ def test_seed_and_epoch_decide_everything(corpus):
         return collect(build_dataset(folder / "pairs.jsonl", seed=seed, epoch=epoch, **arguments))
 
     first = batches(3, 5)
-    tf.random.set_seed(99)  # the global seed plays no part
+    tf.random.set_seed(99)  # the global seed must make no difference
     for side, again in zip(first, batches(3, 5), strict=True):
         np.testing.assert_array_equal(side, again)
     assert not np.array_equal(first[0], batches(3, 6)[0])
@@ -194,7 +194,7 @@ def test_drop_remainder_leaves_full_batches(corpus):
 
 @pytest.mark.parametrize("steps_per_epoch", [3, 40])
 def test_a_resumed_training_stream_is_the_unbroken_one(corpus, steps_per_epoch):
-    folder, _ = corpus  # 35 full batches a pass: 40 steps need a second one
+    folder, _ = corpus  # a pass has 35 full batches, so 40 steps need a second pass
 
     def stream(initial_epoch):
         arguments = {"window_length": 2500, "batch_size": 8, "gain": (-6.0, 0.0), "polarity": True, "seed": 2}
@@ -308,16 +308,16 @@ print(json.dumps([windows, used() - before]))
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux' peak memory of a process")
 def test_memory_does_not_grow_with_the_corpus(tmp_path, make_music):
-    # 30 s of stereo: 21 MB for both sides; the larger corpus would be 80 x 21 = 1,680 MB at once.
+    # A pair of 30 s in stereo takes 21 MB. The whole larger corpus would take 80 x 21 = 1,680 MB.
     pairs = make_pairs(tmp_path, make_music, albums=1)[:1]
     audio = np.tile(make_music(3.0), (10, 1))
     for name in ("album0.flac", pairs[0].lossy):
-        # A lossless "twin": this test is about memory, and FLAC is quick to write.
+        # The twin is a FLAC too, because it is quick to write and the codec does not matter here.
         soundfile.write((tmp_path / name).with_suffix(".flac"), audio, RATE, subtype="PCM_16")
     pair = dataclasses.replace(pairs[0], length=len(audio), lossy="album0.64k.flac")
     peak = []
     for copies in (40, 80):
-        # The same two files again and again under other albums' names.
+        # All pairs are the same two files, under different album names.
         write_manifest(
             tmp_path / f"{copies}.jsonl", [dataclasses.replace(pair, album=f"Album {n}") for n in range(copies)]
         )
@@ -326,7 +326,8 @@ def test_memory_does_not_grow_with_the_corpus(tmp_path, make_music):
         windows, megabytes = json.loads(done.stdout)
         assert windows == copies * 2 * (len(audio) // 2000)
         peak.append(megabytes)
-    # Held at once, the 40 files more would add 840 MB; the allocator alone moves the peak by 200.
+    # If all files were in memory at once, the 40 additional ones would add 840 MB. The allocator alone changes the peak
+    # by 200 MB.
     assert peak[1] < peak[0] + 400, peak
     assert peak[1] < 1200, peak
 
@@ -347,7 +348,7 @@ def test_a_process_leaves_while_files_are_being_decoded(corpus):
         [sys.executable, "-c", EXIT, str(folder / "long.jsonl")],
         capture_output=True,
         text=True,
-        timeout=300,  # a busy machine takes one to import TensorFlow; a hang has no end
+        timeout=300,  # importing TensorFlow takes long on a busy machine
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The quickstart's advice can be followed where the user is: outside the environment, with any file name."""
+"""Tests that the commands which the quickstart suggests work outside its environment and with any file name."""
 
 import runpy
 import shlex

@@ -1,4 +1,4 @@
-"""Restore: real files in, real files out, and nothing lost, shifted, overwritten or left behind."""
+"""Tests `restore` on real files: nothing is lost, shifted or overwritten, and no temporary file is left."""
 
 import os
 import subprocess
@@ -25,7 +25,7 @@ from keras_audiosr.stages.restore import restore
 
 @pytest.fixture(scope="module")
 def songs(tmp_path_factory, make_music):
-    """The same song as WAV, MP3, M4A and Opus."""
+    """Returns a folder with the same song as WAV, MP3, M4A and Opus."""
     folder = tmp_path_factory.mktemp("songs")
     soundfile.write(folder / "song.wav", make_music(duration=1.5), 44100, subtype="PCM_16")
     for name, arguments in {
@@ -40,7 +40,7 @@ def songs(tmp_path_factory, make_music):
 
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory):
-    """The tiny model with windows of three seconds, as bundled ones have them."""
+    """Returns the tiny model, exported with windows of three seconds like the bundled models."""
     run = write_run(tmp_path_factory.mktemp("run"))
     write_records(run, "wide", 131072, {})
     return export(run, tmp_path_factory.mktemp("models"))
@@ -48,14 +48,17 @@ def wide(tmp_path_factory):
 
 @pytest.mark.parametrize("cores", [1, 2, 4])
 def test_one_song_takes_all_cores_and_comes_out_the_same(tmp_path, make_music, monkeypatch, wide, cores):
-    """What has come back is written while other windows are computed: these wait until something was written."""
+    """The number of cores does not change the samples, and finished windows are written while others are computed.
+
+    With several cores, all windows but the first wait here until something has been written.
+    """
     soundfile.write(tmp_path / "song.wav", np.tile(make_music(3.0), (5, 1)), 44100, subtype="PCM_16")
     restore(tmp_path / "song.wav", tmp_path / "alone.flac", load_runner(wide), force=True)
     written, late = threading.Event(), []
     predict, write = LiteRTRunner.predict, Writer.write
 
     def waiting(self, windows):
-        # Only the first window has silence before it.
+        # Only the first window begins with silence, and it does not wait.
         if cores > 1 and windows[:, : self.context].any() and not written.wait(30):
             late.append(windows)
         return predict(self, windows)
@@ -78,7 +81,7 @@ def test_same_rate_channels_and_length(songs, tmp_path, name):
     assert (info.samplerate, info.channels, info.frames) == (sample_rate, lossy.shape[1], len(lossy))
     assert (info.format, info.subtype) == ("FLAC", "PCM_24")
     expected = load_runner(tiny_export()).run(lossy, sample_rate)
-    # Half an LSB of 24 bits.
+    # The tolerance is half an LSB of 24 bits.
     np.testing.assert_allclose(soundfile.read(target)[0], np.clip(expected, -1, 1), atol=6.1e-8)
     (restored,) = report.restored
     assert restored.target == target
@@ -99,7 +102,7 @@ def test_beside_the_input_with_its_tags(songs, capsys):
 
     assert FLAC(target)["title"] == ["Ode"]
     assert (songs / "song.mp3").read_bytes() == before
-    # Again: refused, and the output as it was.
+    # A second run is refused and leaves the output unchanged.
     content = target.read_bytes()
     assert cli.main(["restore", str(songs / "song.mp3"), "--model", str(tiny_export())]) == 3
     error = capsys.readouterr().err
@@ -129,7 +132,7 @@ def test_output_formats(songs, tmp_path, name, subtype, codec):
     assert (info.codec, info.sample_rate, info.channels) == (codec, 44100, 2)
     if codec != "mp3":
         expected = load_runner(tiny_export()).run(audio_files.read(songs / "song.mp3")[0])
-        # Half an LSB; one and a half with dither.
+        # The tolerance is half an LSB of 24 bits plus rounding, or one and a half of 16 bits because of the dither.
         tolerance = 4.6e-5 if subtype == "PCM_16" else 1.3e-7
         np.testing.assert_allclose(audio_files.read(tmp_path / name)[0], np.clip(expected, -1, 1), atol=tolerance)
 
@@ -213,7 +216,8 @@ def test_one_bad_file_does_not_stop_the_others(songs, tmp_path, capsys):
         assert code == 1
         assert captured.out.count("\n") == 4
         assert captured.out.splitlines()[-1].startswith("3 restored, 3 failed; 0.1 min of music in ")
-        # The failures are listed once more if a song has ended after one of them, which with three jobs is chance.
+        # The failures are listed again at the end if a song finished after one of them. With three jobs, the order in
+        # which the songs finish varies.
         assert captured.err.count("\n") == (7 if "keras-audiosr: 3 failed:" in captured.err else 3)
         assert captured.err.count("keras-audiosr: error: ") == 3
         assert sorted(path.name for path in out.iterdir()) == [f"{i} song.flac" for i in range(3)]
@@ -264,7 +268,7 @@ def test_a_name_of_255_bytes(songs, tmp_path):
     stem = "\N{MUSICAL SYMBOL G CLEF}" * 60 + "x"
     source = tmp_path / f"{stem}.mp3"
     source.write_bytes((songs / "song.mp3").read_bytes())
-    restore(source, model=tiny_export())  # 241 + 14 bytes: just fits
+    restore(source, model=tiny_export())  # 241 + 14 bytes, which just fits
     assert (tmp_path / f"{stem}.restored.flac").exists()
     longer = tmp_path / f"{stem}yyyyyyyyyy.mp3"
     longer.write_bytes(source.read_bytes())

@@ -1,4 +1,4 @@
-"""Restore in a pipe: a song comes in, the restored one goes out, and what is said goes elsewhere."""
+"""Tests `restore` in a pipe: it reads a song, writes the restored song, and keeps its messages apart from the music."""
 
 import contextlib
 import fcntl
@@ -23,7 +23,7 @@ from keras_audiosr.stages.restore import restore
 
 @pytest.fixture(scope="module")
 def song(tmp_path_factory, make_music):
-    """An M4A, which cannot be read front to back."""
+    """Returns an M4A, which cannot be read in one pass because its index is at the end."""
     path = tmp_path_factory.mktemp("pipes") / "song.m4a"
     soundfile.write(path.with_suffix(".wav"), make_music(1.5), 44100)
     arguments = ["-c:a", "aac", "-b:a", "96k", "-metadata", "title=Ode"]
@@ -91,7 +91,7 @@ def test_nobody_at_the_end_of_the_pipe(song):
 
 
 def test_bars_on_a_terminal_only(song, tmp_path):
-    """One bar for all songs and one for the song at work; in a pipe (every other test) not a byte of them."""
+    """A terminal shows a bar for all songs and one for the current song. The other tests use pipes and see no bars."""
     (tmp_path / "other.m4a").write_bytes(song.read_bytes())
     command = [sys.executable, "-m", "keras_audiosr", "restore", "--model", str(tiny_export()), "-o", str(tmp_path)]
     process, terminal = pty.fork()
@@ -99,7 +99,7 @@ def test_bars_on_a_terminal_only(song, tmp_path):
         os.execv(sys.executable, [*command, str(song), str(tmp_path / "other.m4a")])
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 100, 0, 0))
     seen = b""
-    with contextlib.suppress(OSError):  # how Linux says that the other end has left
+    with contextlib.suppress(OSError):  # Linux raises it when the other end of the terminal is closed
         while part := os.read(terminal, 1 << 16):
             seen += part
     assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0

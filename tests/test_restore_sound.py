@@ -1,4 +1,4 @@
-"""What restore does to the sound, and what it must leave alone: strength, rates, peaks, dither, silence, the image."""
+"""Tests how `restore` treats the sound: strength, sample rates, peaks, dither, silence and the stereo image."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from keras_audiosr.stages.restore import restore
 
 
 def restored(tmp_path, audio, sample_rate=44100, suffix=".flac", **options):
-    """`audio` written, restored, and read again."""
+    """Writes `audio` to a file and restores it; returns the samples and the sample rate of the output."""
     source, target = tmp_path / "in.wav", tmp_path / f"out{suffix}"
     soundfile.write(source, audio, sample_rate, subtype="FLOAT")
     restore(source, target, options.pop("model", tiny_export()), overwrite=True, force=True, **options)
@@ -37,7 +37,7 @@ def test_strength_blends(tmp_path, make_music):
     full = load_runner(tiny_export()).run(audio) - audio
     for strength in (0.0, 0.25, 1.0):
         out, _ = restored(tmp_path, audio, strength=strength)
-        # Half an LSB of 24 bits, and float32's rounding.
+        # The tolerance is half an LSB of 24 bits plus the rounding of float32.
         np.testing.assert_allclose(out, audio + strength * full, atol=1.3e-7)
     restore(tmp_path / "in.wav", tmp_path / "out.wav", tiny_export(), subtype="FLOAT", force=True, strength=0.0)
     np.testing.assert_array_equal(soundfile.read(tmp_path / "out.wav")[0], audio)
@@ -74,7 +74,8 @@ def test_rates(tmp_path, make_music, sample_rate, rate):
     audio = make_music(0.61, sample_rate)
     out, found = restored(tmp_path, audio, sample_rate, rate=rate, strength=0.0)
     assert (found, len(out)) == (rate, round(len(audio) * rate / sample_rate))
-    # There and back again: the band both rates hold, 60 dB and more, which also says that nothing is shifted.
+    # The output is converted back and compared in the band that both rates have. An error below -45 dB also shows that
+    # nothing is shifted.
     back = RateConverter(rate, sample_rate, 2)
     back = np.concatenate([back.push(out.astype(np.float32)), back.finish()])[: len(audio)]
     band = np.fft.rfftfreq(len(back), 1 / sample_rate) < 0.4 * min(rate, sample_rate)
@@ -83,7 +84,7 @@ def test_rates(tmp_path, make_music, sample_rate, rate):
 
 
 def test_a_model_gets_room_before_it_is_asked(tmp_path, make_music):
-    # A file at 22.05 kHz that goes to 44.1: resampled first, then restored, so the upper half is not empty.
+    # A file at 22.05 kHz with an output at 44.1 kHz is resampled before it is restored, so the upper half is not empty.
     audio = make_music(1.0, 22050)
     out, _ = restored(tmp_path, audio, 22050, rate=44100)
     same, _ = restored(tmp_path, audio, 22050, rate=44100, strength=0.0)
@@ -102,7 +103,7 @@ def test_silence_stays_silence(tmp_path, make_music):
 
 
 def test_polarity_level_and_image_stay(tmp_path):
-    """The bundled model on a bundled clip, one channel a little later and 6 dB down."""
+    """The bundled model keeps polarity, level and image of a clip whose right channel is delayed and 6 dB quieter."""
     clip, rate = soundfile.read(Path(__file__).parent / "data" / "loop_tabla.mp3", dtype="float32", always_2d=True)
     clip = clip[: 3 * rate, 0]
     song = 0.5 * np.stack([clip, 0.5 * np.roll(clip, 20)], axis=1)
@@ -110,12 +111,12 @@ def test_polarity_level_and_image_stay(tmp_path):
     swapped, _ = restored(tmp_path, song[:, ::-1], rate, suffix=".wav", model=None)
     quieter, _ = restored(tmp_path, song / 8, rate, suffix=".wav", model=None)
     assert snr(out, 8 * quieter) > 60
-    # The network is an odd function. With left and right swapped the side is inverted, and what comes out is swapped.
+    # Swapping left and right inverts the side. The network is an odd function, so the output is swapped too.
     np.testing.assert_array_equal(out, swapped[:, ::-1])
     for sign in (1, -1):
         out, _ = restored(tmp_path, sign * song, rate, suffix=".wav", model=None)
         assert snr(sign * song, out) > 10
-    # Level within half a dB, and between the channels a tenth; correlation within a hundredth.
+    # The level may change by 0.5 dB, its difference between the channels by 0.1 dB, and their correlation by 0.01.
     levels = [10 * np.log10(np.mean(signal**2.0, axis=0)) for signal in (song, out)]
     assert np.abs(levels[1] - levels[0]).max() < 0.5
     assert abs(np.diff(levels[1]) - np.diff(levels[0])) < 0.1
@@ -123,7 +124,10 @@ def test_polarity_level_and_image_stay(tmp_path):
 
 
 def hot():
-    """One second of a quarter-rate sine between its peaks: samples up to 0.92, in truth up to 1.3 for 50 ms."""
+    """Returns one second of a sine at a quarter of the sample rate, sampled between its peaks.
+
+    In a burst of 100 ms its samples reach 0.92, but its true peaks reach 1.3.
+    """
     time = np.arange(44100)
     level = np.full(44100, 0.2)
     level[20000:24410] += 1.1 * np.hanning(4410)
@@ -143,14 +147,14 @@ def test_the_limiter_turns_down_true_peaks_and_nothing_else(pieces):
     limiter = Limiter(44100, 2)
     out = np.concatenate(list(process_blocks(limiter, np.array_split(audio, pieces))))
     assert out.shape == audio.shape and out.dtype == np.float32
-    # 0.1 dB: the gain moves while the interpolator looks at it.
+    # 0.1 dB over full scale is allowed, because the gain changes within the length of the interpolation filter.
     assert true_peak(out, 44100) < 1.012
     assert limiter.reduction == pytest.approx(20 * np.log10(1.3), abs=0.1)
-    # 30 ms of it are over full scale, and 10 ms on either side go with them.
+    # True peaks exceed full scale for over 30 ms, and the gain also changes in the 10 ms before and after.
     changed = (out != audio).any(axis=1)
     assert 0.03 < changed.mean() < 0.06
-    assert limiter.limited == pytest.approx(changed.sum(), abs=20)  # the faintest round away
-    # One gain for both channels.
+    assert limiter.limited == pytest.approx(changed.sum(), abs=20)  # the smallest reductions change no float32 sample
+    # Both channels have the same gain.
     np.testing.assert_allclose(out[:, 1], 0.1 * out[:, 0], atol=1e-7)
     expected = np.concatenate(list(process_blocks(Limiter(44100, 2), [audio])))
     np.testing.assert_allclose(out, expected, atol=1e-6)
@@ -195,12 +199,12 @@ def written(audio, bits):
 
 
 def test_sixteen_bits_are_dithered():
-    # A tone of a quarter LSB vanishes by rounding, and stays, in noise, by dither.
+    # Plain rounding would remove a tone of a quarter LSB. With dither it remains, within noise.
     tone = (0.25 / 2**15 * np.sin(2 * np.pi * 1000 * np.arange(1 << 17) / 44100))[:, None].astype(np.float32)
     out = written(tone, 16)
     assert abs(np.vdot(out, tone) / np.vdot(tone, tone) - 1.0) < 0.05
     error = (out - tone) * 2**15
-    # TPDF and rounding: a quarter of an LSB squared in all, whatever the music.
+    # The power of dither (TPDF) and rounding together is a quarter of a squared LSB, whatever the music.
     assert np.mean(error**2) == pytest.approx(0.25, rel=0.05)
     assert abs(np.mean(error)) < 0.01
     assert np.abs(error).max() < 1.5

@@ -1,4 +1,4 @@
-"""Silently short input is never silently short output: cut, joined and damaged files are told from whole ones."""
+"""Tests that cut, joined and damaged files are detected, so that no output is too short without a warning."""
 
 import json
 
@@ -44,7 +44,7 @@ DRESSES = {
 
 @pytest.fixture(scope="module")
 def dressed(tmp_path_factory, make_music):
-    """Three seconds in every format."""
+    """Returns a folder with three seconds of music in every format."""
     folder = tmp_path_factory.mktemp("scan")
     soundfile.write(folder / "disc.wav", make_music(3.0), 44100, subtype="PCM_16")
     for name, arguments in DRESSES.items():
@@ -72,13 +72,14 @@ def test_a_whole_file_is_whole(dressed, name):
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
-# Not ac3, which declares nothing; not an m4a with its index at the end, which is an error.
+# AC-3 is left out because it does not declare its length, and a.m4a because it cannot be read without its index.
 @pytest.mark.parametrize("name", [name for name in DRESSES if name not in ("a.m4a", "a.ac3")])
 def test_a_cut_file_is_noticed(dressed, tmp_path, name, share):
     if share > 0.5 and name in ("a.mka", "a.wma"):
         pytest.skip("what these declare holds to half a second")
     content = (dressed / name).read_bytes()
-    # Five bytes more than a share: not just between two frames of an MP3 without a header that counts them.
+    # Five bytes are added so that the cut is not between two frames, which is not detectable in an MP3 without a Xing
+    # header.
     (tmp_path / name).write_bytes(content[: int(share * len(content)) + 5])
     assert "may be cut short" in faults(tmp_path / name)
 
@@ -142,7 +143,8 @@ def test_ogg_pages(dressed, tmp_path):
 
 
 def test_frames_are_counted(dressed):
-    # 3 s at 44.1 kHz: 132,300 samples, at least 115 frames of 1,152, with what encoders add at most 118.
+    # 3 s at 44.1 kHz are 132,300 samples. They need at least 115 frames of 1,152 samples, and with the padding that
+    # encoders add at most 118.
     held, found = scan_mpeg(dressed / "lame.mp3")
     assert found == []
     assert 115 <= round(held * 44100 / 1152, 6) <= 118
@@ -168,17 +170,20 @@ def test_probe_restore_and_strict_agree(dressed, tmp_path, capsys, name):
 
 
 def test_what_an_edit_list_leaves_out_is_told(dressed, tmp_path):
-    """Found by fuzzing: another time scale of the film, and the list of edits keeps a few milliseconds."""
+    """A file whose edit list keeps only a small part of the sound is reported.
+
+    Fuzzing found this case: with a larger time scale in `mvhd`, the edit list keeps 0.1 s.
+    """
     content = bytearray((dressed / "fast.m4a").read_bytes())
     scale = content.index(b"mvhd") + 16
     assert content[scale : scale + 4] == (1000).to_bytes(4, "big")
     content[scale : scale + 4] = (32_000).to_bytes(4, "big")
     (tmp_path / "a.m4a").write_bytes(content)
     assert "declares 3.0 s and holds 0.1 s" in faults(tmp_path / "a.m4a")
-    content[4] = 0xFF  # of the first atom's name, which FFmpeg does not need
+    content[4] = 0xFF  # damages the name of the first atom, which FFmpeg does not need
     (tmp_path / "a.m4a").write_bytes(content)
     assert "declares 3.0 s and holds 0.1 s" in faults(tmp_path / "a.m4a")
-    # What follows the atoms is no atom.
+    # Data of another kind after the last atom are not a fault.
     (tmp_path / "a.m4a").write_bytes((dressed / "fast.m4a").read_bytes() + b"\xff\xfe" * 300)
     assert faults(tmp_path / "a.m4a") == ""
 
@@ -193,7 +198,7 @@ def test_an_mp4_that_declares_no_length_is_told(dressed, tmp_path):
 
 def test_matroska_whose_elements_do_not_fit_is_told(dressed, tmp_path):
     content = bytearray((dressed / "a.mka").read_bytes())
-    content[content.index(b"\x63\xa2") + 2] = 0xFE  # the size of what the decoder is told, in its track's element
+    content[content.index(b"\x63\xa2") + 2] = 0xFE  # the size of CodecPrivate, which then exceeds its track's element
     (tmp_path / "a.mka").write_bytes(content)
     assert "exceeds containing master element" in faults(tmp_path / "a.mka")
 
@@ -208,7 +213,7 @@ def test_a_tag_longer_than_the_file_hides_no_frames(dressed, tmp_path):
 
 
 def test_a_length_that_no_file_has(tmp_path):
-    """RF64 counts in 64 bits; a fuzzer found that no seek takes all of them."""
+    """RF64 lengths have 64 bits, of which `seek` accepts only 63. The largest one must not raise an error."""
     sizes = (2**64 - 1).to_bytes(8, "little")
     content = b"RF64\xff\xff\xff\xffWAVEds64\x1c\0\0\0" + 3 * sizes + bytes(4) + b"data\xff\xff\xff\xff" + bytes(400)
     (tmp_path / "a.wav").write_bytes(content)

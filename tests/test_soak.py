@@ -1,4 +1,4 @@
-"""tools/soak.py: its two runs, short, and pictures of runs that are not over."""
+"""Tests tools/soak.py with short runs, and its plots of runs that are still in progress."""
 
 import json
 import runpy
@@ -16,7 +16,7 @@ def read_log(path):
 
 
 def test_streaming_stays_flat_and_exact(tmp_path, capsys):
-    """Every sample is the offline one, and memory grows by less than 16 MiB: kept blocks would be more than that."""
+    """Streamed samples equal offline ones within 1e-5. Memory grows by under 16 MiB; kept blocks would take more."""
     SOAK["stream"](tmp_path, minutes=0.05, speed=0, block=1024, model=tiny_export(), interval=0.3)
     about, lines = read_log(tmp_path / "stream.jsonl")
     assert (about["model"], about["runner"], len(lines) > 3) == ("tiny", "LiteRTRunner", True)
@@ -24,7 +24,7 @@ def test_streaming_stays_flat_and_exact(tmp_path, capsys):
     assert lines[-1]["process_mib"] - lines[1]["process_mib"] < 16
     with pytest.raises(SystemExit, match="is not replaced"):
         SOAK["stream"](tmp_path, minutes=0.05, speed=0, block=1024, model=tiny_export(), interval=0.3)
-    # A run that is under way: the last line is not whole yet.
+    # In the log of a run in progress, the last line may be incomplete.
     with (tmp_path / "stream.jsonl").open("a") as log:
         log.write('{"seconds": 9')
     SOAK["plot"](tmp_path, tmp_path / "plots")

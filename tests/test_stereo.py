@@ -1,4 +1,4 @@
-"""Stereo error against SciPy, and on signals with a known answer."""
+"""Tests the stereo error against SciPy, and on signals with a known answer."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ SAMPLE_RATE = 44100
 
 
 def pair(correlation, duration=4.0, seed=0):
-    """Two channels of noise of a given correlation."""
+    """Returns two channels of noise with the given correlation."""
     left, other = 0.1 * np.random.default_rng(seed).standard_normal((2, int(duration * SAMPLE_RATE)))
     return np.stack([left, correlation * left + np.sqrt(1 - correlation**2) * other], axis=1)
 

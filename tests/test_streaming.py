@@ -1,4 +1,4 @@
-"""The exported step: the same samples as the exported whole, however the music comes in."""
+"""Tests that an exported step restores the same samples as the whole model, for blocks of any length."""
 
 import json
 import shutil
@@ -19,7 +19,8 @@ from keras_audiosr.runners.streaming import StreamingRunner
 from keras_audiosr.stages.export import export
 
 HOPS = (512, 1024, 2048)
-# Of full scale. Measured: 0, the same kernels see the same numbers.
+# The largest difference allowed, relative to full scale. The measured one is 0, because both use the same kernels on
+# the same numbers.
 TOLERANCE = 1e-5
 
 
@@ -30,7 +31,7 @@ def streams():
 
 @pytest.fixture(scope="module")
 def song(make_music):
-    """Two channels with digital silence before, inside and after, which do not begin together."""
+    """Returns two channels that begin at different times, with digital silence before, within and after the music."""
     audio = make_music(duration=1.5)
     audio[: 3 * HOP + 17] = 0
     audio[20_000:45_000] = 0
@@ -42,7 +43,7 @@ def song(make_music):
 @pytest.fixture(scope="module")
 def expected(song):
     restored = load_runner(tiny_streams()).run(song)
-    assert np.abs(restored - song).max() > 1e-3  # the model does something
+    assert np.abs(restored - song).max() > 1e-3  # the model changes the music
     return restored
 
 
@@ -52,7 +53,7 @@ def assert_same(restored, expected, what):
 
 
 def in_blocks(restorer, audio, lengths):
-    """The audio pushed in blocks of these lengths, again and again, and the tail."""
+    """Pushes the audio in blocks whose lengths repeat `lengths`; returns the output with its tail."""
     parts, start = [], 0
     while start < len(audio):
         for length in lengths:
@@ -66,14 +67,14 @@ def test_a_file(hop, streams, song, expected):
     assert isinstance(streams[hop], StreamingRunner)
     assert isinstance(load_runner(tiny_streams() / "model.tflite"), LiteRTRunner)
     assert_same(streams[hop].run(song), expected, f"hop {hop}")
-    # mono, and a length that is no multiple of anything
+    # A mono signal whose length is not a multiple of a hop.
     whole = load_runner(tiny_streams())
     assert_same(streams[hop].run(song[:12_345, :1]), whole.run(song[:12_345, :1]), f"hop {hop}, mono")
 
 
 @pytest.mark.parametrize("threads", [2, 5])
 def test_threads_do_not_matter(threads, streams, song):
-    """Rows wait for their own steps before; bit for bit, also with more rows than threads and with silent ones."""
+    """The samples are the same bit for bit with any number of threads, also with more channels than threads."""
     runner = StreamingRunner(tiny_streams(), "stream_512.tflite", num_threads=threads)
     for audio in (song, song[:12_345, :1], np.hstack([song, song[::-1], 0 * song[:, :1]])):
         np.testing.assert_array_equal(runner.run(audio), streams[512].run(audio))
@@ -84,13 +85,13 @@ def test_threads_do_not_matter(threads, streams, song):
 
 def test_rows_are_computed_at_the_same_time_while_the_caller_goes_on(song):
     runner, together = StreamingRunner(tiny_streams(), "stream_2048.tflite", num_threads=2), threading.Barrier(3)
-    runner._silence()  # it is computed on one of the interpreters
+    runner._silence()  # wait for it, because it uses one of the interpreters
     pool, count = runner.networks(channels=2)
     assert count == 2
 
     def waiting(network):
         def run(**inputs):
-            together.wait(30)  # breaks unless two rows and the caller are here
+            together.wait(30)  # fails unless two rows and the caller are here at the same time
             return network(**inputs)
 
         return run
@@ -135,7 +136,7 @@ def test_blocks_of_any_length(hop, streams, song, expected):
     generator = np.random.default_rng(hop)
     restorer = streams[hop].restorer(channels=2)
     for lengths in ([hop], [1, 0, 977], generator.integers(0, 5000, size=9)):
-        # The same restorer: after its tail it is as new.
+        # The restorer is used again, because `finish` has reset it.
         assert_same(in_blocks(restorer, song, lengths), expected, f"hop {hop}, blocks of {lengths}")
 
 
@@ -181,7 +182,7 @@ def test_reset_is_as_new(streams, song):
 def test_steps_are_late_by_the_latency(hop, streams, song, expected):
     restorer = streams[hop].restorer(channels=2)
     described = json.loads((tiny_streams() / "metadata.json").read_text())["streaming"][f"stream_{hop}.tflite"]
-    assert restorer.latency == described["latency"] == 11 * HOP  # 8 frames ahead in the network, 3 in the transform
+    assert restorer.latency == described["latency"] == 11 * HOP  # the network looks 8 frames ahead, and the STFT 3
     assert described["algorithmic_latency"] == 11 * HOP + hop
     assert described["algorithmic_latency_ms"] == pytest.approx(1000 * (11 * HOP + hop) / 44100, abs=0.05)
     assert described["state_bytes"] == 4 * np.prod(described["states"][0]["shape"])
@@ -197,7 +198,7 @@ def test_digital_silence_stays_and_costs_nothing(streams, song, monkeypatch):
     restorer = runner.restorer(channels=2)
     assert not restorer.push(np.zeros((50_000, 2), np.float32)).any()
     assert not calls
-    # A tone, then silence again: the network is asked until its memory of the tone is gone.
+    # After music and then silence, the network runs until its states no longer depend on the music.
     restorer.push(song[10_000:12_000])
     restorer.push(np.zeros((50_000, 2), np.float32))
     asked = len(calls)
@@ -228,7 +229,7 @@ def test_one_delegate_takes_the_whole_step():
     interpreter = Interpreter(str(tiny_streams() / "stream_1024.tflite"))
     interpreter.allocate_tensors()
     (delegate,) = [op for op in interpreter._get_ops_details() if op["op_name"] == "DELEGATE"]
-    # It begins at the step's inputs and ends at its outputs, so nothing is left to others.
+    # The delegate has the step's inputs and outputs, so nothing outside it is computed.
     assert sorted(delegate["outputs"]) == sorted(detail["index"] for detail in interpreter.get_output_details())
     assert set(delegate["inputs"]) >= {detail["index"] for detail in interpreter.get_input_details()}
 
@@ -238,7 +239,7 @@ def test_a_short_look_ahead_is_a_short_latency(tmp_path, song):
     run = write_frame_run(tmp_path / "run", lookahead=3)
     folder = export(run, tmp_path, stream=[512])
     metadata = json.loads((folder / "metadata.json").read_text())
-    # What is not seen ahead is seen behind: the windows of the whole model need more context than before.
+    # The network uses past frames instead of the future ones, so the windows of the whole model need more context.
     assert metadata["context"] > json.loads((tiny_streams() / "metadata.json").read_text())["context"]
     entry = metadata["streaming"]["stream_512.tflite"]
     assert entry["latency"] == (3 + 3) * HOP

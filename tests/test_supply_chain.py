@@ -1,4 +1,4 @@
-"""Where the parts come from: the lock file fits setup.cfg, and the lists that are made from it are of it."""
+"""Tests that the lock file fits setup.cfg, and that the bill of materials and the page of licences match it."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from packaging.version import Version
 ROOT = Path(__file__).parents[1]
 LICENCES = runpy.run_path(str(ROOT / "tools" / "licences.py"))
 PINNED = LICENCES["pinned"]()
-# Of the system that the lock file is for.
+# The values of the markers on the system for which the lock file is made.
 SYSTEM = {
     "python_version": "3.11", "python_full_version": "3.11.7", "platform_system": "Linux", "platform_machine": "x86_64",
     "sys_platform": "linux", "os_name": "posix", "implementation_name": "cpython", "extra": "",
@@ -90,7 +90,7 @@ def test_what_counts_as_copyleft(said, copyleft):
 
 
 def test_a_file_with_another_hash_is_not_installed(tmp_path):
-    """What --require-hashes is for, on a package of our own, without a network."""
+    """With --require-hashes, pip refuses a file with another hash. The test makes a package, so it needs no network."""
     pip = [sys.executable, "-m", "pip"]
     if subprocess.run([*pip, "--version"], capture_output=True, check=False).returncode:
         pytest.skip("needs pip")
