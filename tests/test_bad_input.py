@@ -1,4 +1,4 @@
-"""Inputs that are no music, or odd music: one clear line and nothing left, or as many samples out as in."""
+"""Tests that files that are not music give a one-line error and no output, and that unusual music keeps its length."""
 
 import struct
 
@@ -19,7 +19,7 @@ def ffmpeg(*arguments) -> None:
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory, make_music):
-    """A second of music as WAV, MP3, M4A, FLAC, Ogg and Matroska."""
+    """Returns a folder with one second of music as WAV, MP3, M4A, FLAC, Ogg and Matroska."""
     folder = tmp_path_factory.mktemp("good")
     soundfile.write(folder / "song.wav", make_music(1.0), 44100, subtype="PCM_16")
     for name, codec in [("mp3", "libmp3lame"), ("m4a", "aac"), ("flac", "flac"), ("ogg", "libvorbis"), ("mka", "aac")]:
@@ -51,14 +51,15 @@ def still_cover(folder):
 
 
 def protected(good):
-    """As Apple's protected music is marked, and as its samples look to who has no key."""
+    """Returns a file that is marked like Apple's protected music. Random bytes stand for its encrypted samples."""
     content = (good / "song.m4a").read_bytes().replace(b"mp4a", b"drms")
     start, end = content.index(b"mdat") + 4, content.index(b"moov") - 4
     return content[:start] + np.random.default_rng(0).bytes(end - start) + content[end:]
 
 
 ID3 = b"ID3\x04\0\0\0\0\x01\0TIT2\0\0\0\x04\0\0\x03Ode" + bytes(113)
-# Name -> the bytes of a file that cannot be restored, from the folder of good ones and an empty folder.
+# Name -> function that returns the bytes of a file that cannot be restored. Its arguments are the folder of good files
+# and an empty folder.
 BAD = {
     "0_bytes.mp3": lambda good, folder: b"",
     "1_byte.mp3": lambda good, folder: b"\xff",
@@ -89,7 +90,7 @@ BAD = {
 
 
 def many_channels(good):
-    """Found by fuzzing: a block of as many channels as the header says takes gigabytes."""
+    """Returns a WAV file whose header declares 32,770 channels. Fuzzing found that its blocks would take gigabytes."""
     content = (good / "song.wav").read_bytes()
     return content[:22] + (32_770).to_bytes(2, "little") + content[24:]
 
@@ -106,7 +107,7 @@ def bad(good, tmp_path_factory):
 
 
 def require_one_clear_line(error: str, name: str) -> None:
-    """The rule, what was received, the nearest fix."""
+    """Asserts that an error is one line, names the file, and has three parts: the rule, what was received, the fix."""
     assert error.count("\n") == 1, error
     assert error.startswith("keras-audiosr: error: ")
     assert name in error
@@ -124,7 +125,7 @@ def test_what_cannot_be_restored(good, bad, tmp_path, capsys, name):
     assert ("holds no samples" in said.err) == (name in NO_SAMPLES)
     assert said.out == ""
     assert not out.exists() or not list(out.iterdir())
-    # The others of a batch are restored all the same.
+    # The other files of a batch are still restored.
     assert cli.main(["restore", str(bad / name), str(good / "song.mp3"), *options]) == 1
     error, *again = capsys.readouterr().err.splitlines(keepends=True)
     require_one_clear_line(error, name)
@@ -136,7 +137,7 @@ def test_what_cannot_be_restored(good, bad, tmp_path, capsys, name):
 def test_what_cannot_be_probed(bad, capsys, name):
     code = cli.main(["probe", str(bad / name)])
     said = capsys.readouterr()
-    if name in ("nan.wav", "inf.wav"):  # a header and samples there are
+    if name in ("nan.wav", "inf.wav"):  # These files have a valid header and samples.
         assert code == 0 and "NaN or infinity" in said.err and said.err.count("\n") == 1
         return
     assert code == 1 and said.out == ""
@@ -158,12 +159,13 @@ def film(good, folder):
 def wild_tags(good, folder):
     content = (good / "song.mp3").read_bytes()
     assert content[:3] == b"ID3"
-    # A title that says UTF-8 and is none.
+    # The title is marked as UTF-8, but its bytes are not valid UTF-8.
     frame = b"TIT2" + (5).to_bytes(4, "big") + b"\0\0" + b"\x03\xff\xfe\xfd\x80"
     return b"ID3\x04\0\0" + bytes([0, 0, 0, len(frame)]) + frame + content[10 + content[9] + 128 * content[8] :]
 
 
-# Name -> (bytes, samples that must come out or None for as many as FFmpeg decodes, words of a warning).
+# Name -> (function that returns the bytes; number of samples in the output, or None for as many as FFmpeg decodes;
+# words of the expected warning).
 ODD = {
     "mp3_named.flac": (lambda good, folder: (good / "song.mp3").read_bytes(), 44100, ""),
     "wav_named.mp3": (lambda good, folder: (good / "song.wav").read_bytes(), 44100, ""),
@@ -210,7 +212,7 @@ def test_odd_signals(tmp_path, name):
     assert cli.main([*arguments, "--force", "--subtype", "FLOAT"]) == 0
     restored = soundfile.read(tmp_path / "o.wav", dtype="float32", always_2d=True)[0]
     assert restored.shape == audio.shape and np.isfinite(restored).all()
-    # The tiny model adds tanh of a small convolution: never more than 1.
+    # The tiny model adds the tanh of a convolution, so it cannot change a sample by more than 1.
     assert np.abs(restored - audio).max() <= 1.0
     if name == "silence":
         assert not restored.any()
@@ -219,7 +221,7 @@ def test_odd_signals(tmp_path, name):
 @pytest.mark.parametrize("sample_rate", [8000, 11025, 22050, 32000, 44100, 48000, 96000, 192_000])
 @pytest.mark.parametrize(("codec", "bits"), [("pcm_u8", 8), ("pcm_s16le", 16), ("pcm_s32le", 24), ("pcm_f64le", 24)])
 def test_rates_and_widths(tmp_path, make_music, sample_rate, codec, bits):
-    """No correction, no change: what the output's 24 bits hold comes back as it was."""
+    """With a strength of 0, the output equals the input, as far as its 24 bits can represent it."""
     soundfile.write(tmp_path / "m.wav", make_music(0.3, sample_rate), sample_rate, subtype="PCM_24")
     ffmpeg("-i", tmp_path / "m.wav", "-c:a", codec, tmp_path / "a.wav")
     arguments = ["restore", str(tmp_path / "a.wav"), "-o", str(tmp_path / "o.flac"), "--model", str(tiny_export())]
@@ -227,7 +229,7 @@ def test_rates_and_widths(tmp_path, make_music, sample_rate, codec, bits):
     info = soundfile.info(tmp_path / "o.flac")
     expected = soundfile.read(tmp_path / "a.wav", dtype="float64")[0]
     assert (info.samplerate, info.frames, info.channels) == (sample_rate, len(expected), 2)
-    # Half a step of 24 bits where there were more.
+    # An input of more than 16 bits may be rounded by half a step of 24 bits.
     tolerance = 0.0 if bits <= 16 else 2.0**-24
     np.testing.assert_allclose(
         soundfile.read(tmp_path / "o.flac", dtype="float64")[0], expected, atol=tolerance, rtol=0

@@ -1,6 +1,6 @@
-"""The player in C gives the samples that Python's runner gives.
+"""Tests that the player in C returns the same samples as the Python runner.
 
-Needs a C compiler and make, and libLiteRt.so, which the wheel of ai-edge-litert brings on Linux.
+The tests need a C compiler, make, and libLiteRt.so, which is part of ai-edge-litert's wheel for Linux.
 """
 
 import ctypes
@@ -38,7 +38,7 @@ def model(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def player(tmp_path_factory):
-    """The program, without a warning."""
+    """Compiles the player, with warnings as errors, and returns its path."""
     folder = tmp_path_factory.mktemp("player")
     for name in ("player.c", "encoder_gain.c", "encoder_gain.h", "Makefile"):
         shutil.copy(SOURCE / name, folder)
@@ -59,7 +59,7 @@ def test_it_is_short():
     assert len((SOURCE / "player.c").read_text().splitlines()) < 250
 
 
-# A second and a bit, less than the latency, nothing.
+# Slightly more than a second, one step, less than one step, and no samples.
 @pytest.mark.parametrize("length", [50_000, 1024, 700, 0])
 @pytest.mark.parametrize("channels", range(1, 9))
 def test_it_gives_what_python_gives(player, model, make_music, length, channels):

@@ -1,4 +1,4 @@
-"""`CodecSpec`: what is understood, what it is called, and what an error proposes."""
+"""Tests which notations `CodecSpec` parses, how it writes them, and which notation an error suggests."""
 
 import pytest
 

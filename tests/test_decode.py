@@ -1,4 +1,4 @@
-"""Decoders: the same samples from each, aligned, and a named file when something is wrong."""
+"""Tests that all decoders return the same aligned samples, and that their errors name the file."""
 
 import sys
 import types
@@ -25,7 +25,10 @@ ENCODERS = {
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory, make_music):
-    """song.flac of two seconds, its twins by each encoder, and one at twice the level that codecs push above 1.0."""
+    """Returns a folder with two FLAC files of two seconds, and the lossy twins of each by all encoders.
+
+    loud.flac is song.flac three times as loud and clipped. Its lossy twins have peaks above 1.0.
+    """
     folder = tmp_path_factory.mktemp("clips")
     audio = make_music(2.0)
     soundfile.write(folder / "song.flac", audio, 44100, subtype="PCM_16")
@@ -70,7 +73,7 @@ def test_lossy_files_decode_to_the_same_samples(clips, stem, decoder, suffix, to
     assert min(len(audio), len(expected)) >= length
     np.testing.assert_allclose(audio[:length], expected[:length], rtol=0, atol=tolerance)
     if stem == "loud":
-        assert np.abs(audio).max() > 1.0  # no decoder clips
+        assert np.abs(audio).max() > 1.0  # No decoder may clip.
 
 
 @needs_tensorflow_io
@@ -118,7 +121,7 @@ def test_other_sample_rates_are_resampled(tmp_path, make_music):
 @pytest.mark.parametrize("decoder", ["soundfile", "ffmpeg", pytest.param("tensorflow-io", marks=needs_tensorflow_io)])
 @pytest.mark.parametrize("suffix", ["mp3", "opus"])
 def test_a_truncated_twin_is_an_error_that_names_it(clips, tmp_path, decoder, suffix):
-    # soundfile and FFmpeg return the first half of such a file without a word.
+    # soundfile and FFmpeg return the first half of such a file without an error.
     (tmp_path / "song.flac").write_bytes((clips / "song.flac").read_bytes())
     data = (clips / f"song.{suffix}").read_bytes()
     (tmp_path / f"half.{suffix}").write_bytes(data[: len(data) // 2])
@@ -137,7 +140,7 @@ def test_a_bad_file_is_an_error_that_names_it(tmp_path, content):
 
 @pytest.mark.parametrize("lag", [0, 300])
 def test_encode_and_training_accept_the_same_ends(tmp_path, make_music, lag):
-    """A twin may lack as many samples as `measure_delay`, by which `encode` judges, allows; and not one more."""
+    """`encode`, which uses `measure_delay`, and training allow the same number of missing samples at a twin's end."""
     audio = make_music(2.0)
     soundfile.write(tmp_path / "song.flac", audio, 44100, subtype="PCM_16")
     delayed = np.pad(audio, ((lag, 0), (0, 0)))
@@ -182,7 +185,7 @@ def test_decoders_are_chosen_by_name(monkeypatch):
 
 
 def test_the_probe_needs_an_operation_not_only_an_import(monkeypatch):
-    # TensorFlow 2.18 and later: the import succeeds, the first operation raises NotImplementedError.
+    # With TensorFlow 2.18 and later the import succeeds, but the first operation raises NotImplementedError.
     def decode_wav(*_, **__):
         raise NotImplementedError
 

@@ -1,4 +1,4 @@
-"""Training on several replicas: the curve of one, from two devices and from two processes, one of them killed."""
+"""Tests that training on two devices, or in two processes of which one is killed, gives the losses of one device."""
 
 import json
 import os
@@ -18,10 +18,11 @@ from keras_audiosr.presets import load_preset
 from keras_audiosr.training.distribution import is_chief, own_folder
 
 ROOT = Path(__file__).parents[1]
-# Relative, after the first epoch and after the second. Float32 sums in another order change the loss by 4e-5 after the
-# first epoch and by up to 3e-4 after the second, because Adam makes whole steps of small differences. Clipping that
-# does not know of the other replicas changes it by 3e-4 after the first epoch, and an optimizer that begins anew where
-# the run resumes by 2e-3 after the second.
+# Relative tolerances of the losses after the first and the second epoch. Adding float32 values in another order changes
+# the loss by 4e-5 after the first epoch and by up to 3e-4 after the second, because Adam turns small differences into
+# whole steps. The tolerances are low enough to detect two faults. If each replica clips its gradients alone, the loss
+# changes by 3e-4 after the first epoch. If the optimizer's state is lost when the run resumes, the loss changes by 2e-3
+# after the second epoch.
 TOLERANCES = 1e-4, 8e-4
 
 
@@ -31,7 +32,7 @@ def manifest(tmp_path_factory):
 
 
 def write_preset(folder: Path, optimizer: dict) -> Path:
-    """A small network, batches of 8, steps large enough for every loss to move."""
+    """Writes a preset and returns its path: a small network, batches of 8, and steps that change every loss."""
     small = load_preset("paired_resnet_frame_1024_44k")
     small["name"] = "paired_resnet_small"
     small["model"]["config"] = {"filters": 8, "frame_length": 256, "batch_normalization": False}
@@ -39,7 +40,7 @@ def write_preset(folder: Path, optimizer: dict) -> Path:
     small["training"] |= {"epochs": 2, "steps_per_epoch": 4, "validation_steps": 1, "patience": 10}
     rates = {"learning_rate": 1e-2, "final_learning_rate": 1e-3, "ema_momentum": 0.5}
     small["training"]["optimizer"] = rates | optimizer
-    # One resolution traces in a third of the time of three.
+    # Tracing one resolution takes a third of the time of three.
     small["training"]["loss"][0]["config"] = {"frame_lengths": [512], "convergence_weight": 0.5}
     path = folder / "small.json"
     path.write_text(json.dumps(small), "utf-8")
@@ -48,14 +49,14 @@ def write_preset(folder: Path, optimizer: dict) -> Path:
 
 @pytest.fixture(scope="module")
 def preset(tmp_path_factory):
-    """Its clipping is tight: the norm of all gradients together decides every step."""
+    """Returns a preset with Adam. It clips so much that the norm of all gradients together affects every step."""
     adam = {"name": "adam", "clip_norm": 0.05, "learning_rate": 3e-3, "final_learning_rate": 3e-4}
     return write_preset(tmp_path_factory.mktemp("adam"), adam)
 
 
 @pytest.fixture(scope="module")
 def preset_sgd(tmp_path_factory):
-    """Steps as long as their gradients, each number of which is clipped."""
+    """Returns a preset with SGD. Its steps are proportional to the gradients, whose values are clipped one by one."""
     sgd = {"name": "sgd", "momentum": 0.9, "adjustable_clip": 1e-3}
     return write_preset(tmp_path_factory.mktemp("sgd"), sgd)
 
@@ -79,10 +80,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def start(arguments: list, config: dict | None = None, code: str = "") -> subprocess.Popen:
-    """`keras-audiosr train` in a process of its own, run after `code`."""
+    """Starts a process that runs `code` and then `keras-audiosr train`."""
     main = f"{code}\nimport sys; from keras_audiosr.cli import main; sys.exit(main(sys.argv[1:]))"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "2"}
-    # oneDNN takes other convolutions for slices than for whole batches; on some processors their sums part by 2e-4.
+    # oneDNN uses other convolutions for slices than for whole batches. On some processors their sums differ by 2e-4.
     environment["TF_ENABLE_ONEDNN_OPTS"] = "0"
     environment.pop("TF_CONFIG", None)
     if config is not None:
@@ -100,7 +101,7 @@ def start_workers(arguments: list, count: int = 2) -> list[subprocess.Popen]:
 
 
 def finish(processes: list[subprocess.Popen], timeout: float = 120.0) -> list[str]:
-    """What each process printed; all are gone afterwards."""
+    """Waits for all processes and returns what each one printed. A process that runs longer is killed."""
     try:
         return [process.communicate(timeout=timeout)[0] for process in processes]
     finally:
@@ -113,13 +114,13 @@ def history(out: Path) -> list[dict]:
 
 
 def finished_epochs(out: Path) -> int:
-    """Epochs that the state in a run's folder holds."""
+    """Returns the number of finished epochs in the saved state of a run."""
     state = out / "state" / "state.json"
     return json.loads(state.read_text("utf-8"))["epoch"] if state.is_file() else 0
 
 
 def train_alone(preset: Path, manifest: Path, out: Path) -> list[dict]:
-    """The history of one device, by Keras' own `fit`; in a process as fresh as those that it is compared with."""
+    """Trains on one device, in a new process like the runs that it is compared with, and returns the history."""
     process = start([preset, manifest, "-o", out, "--seed", 3])
     [printed] = finish([process])
     assert process.returncode == 0, printed
@@ -148,9 +149,9 @@ def test_two_workers_train_as_one_and_a_killed_one_resumes(manifest, preset, tmp
         time.sleep(0.01)
     workers[1].send_signal(signal.SIGKILL)
     printed = finish(workers)
-    # The worker that is left does not wait for ever, and says what to do.
+    # The remaining worker does not wait forever. It fails, and its message says what to do.
     assert workers[0].returncode == 1
-    # TensorFlow's log comes from a thread of its own, and may be printed after the command's last line.
+    # TensorFlow logs from a thread of its own, so its lines may follow the command's last line.
     said = [line for line in printed[0].splitlines() if line.startswith("keras-audiosr: ")]
     assert said and "start every worker again" in said[-1]
     assert finished_epochs(out) == 1

@@ -1,4 +1,4 @@
-"""The reference of the site says every public name and every option."""
+"""Tests that the reference on the site contains every public name and every option."""
 
 import importlib
 import inspect
@@ -22,7 +22,7 @@ def documented():
 
 
 def public_names(module) -> set[str]:
-    """What a reader may import: `__all__`, or the functions and classes that are written in the file."""
+    """Returns the names that users may import: `__all__`, or the functions and classes that the file defines."""
     if hasattr(module, "__all__"):
         return set(module.__all__)
     own = inspect.getmembers(module, lambda value: inspect.isclass(value) or inspect.isfunction(value))
@@ -41,7 +41,7 @@ def test_every_option_is_on_the_page_of_the_command_line(verb, capsys):
     section = page.split(f"\n## {verb}\n")[1].split("\n## ")[0]
     with pytest.raises(SystemExit):
         build_parser(verb).parse_args([verb, "--help"])
-    # At the start of a line; a help text may speak of another verb's options.
+    # Options are searched at the start of a line, because a help text may mention the options of another verb.
     options = set(re.findall(r"^  (?:-\w(?: \S+)?, )?(--[\w-]+)", capsys.readouterr().out, re.MULTILINE)) - {"--help"}
     for option in options:
         assert f"`{option}`" in section, f"{verb} {option}"

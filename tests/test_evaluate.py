@@ -1,4 +1,4 @@
-"""evaluate: its figures against the metrics, its ways in, its errors, what it leaves behind."""
+"""Tests `evaluate`: that its figures are those of the metrics, its inputs, its errors, and the files it writes."""
 
 import dataclasses
 import json
@@ -43,7 +43,7 @@ def lowpass(audio, cutoff):
 
 @pytest.fixture(scope="module")
 def manifest(tmp_path_factory, make_music):
-    """Two tracks, each low-passed at 8 and at 12 kHz, as float WAV twins; the 8 kHz twins come 700 samples late."""
+    """Returns the manifest of two tracks with float WAV twins, low-passed at 8 kHz (700 samples late) and at 12 kHz."""
     root = tmp_path_factory.mktemp("pairs")
     pairs = []
     for seed, channels in ((1, 1), (2, 2)):
@@ -81,7 +81,7 @@ def manifest(tmp_path_factory, make_music):
 
 @pytest.fixture(scope="module")
 def run_folder(tmp_path_factory):
-    """What `train` leaves: a checkpoint, here of a network that multiplies by 0.9, and its preset."""
+    """Returns a run folder as `train` leaves it: a checkpoint of a network that multiplies by 0.9, and its preset."""
     folder = tmp_path_factory.mktemp("run")
     lossy = keras.Input((None, 1), name="lossy")
     layer = keras.layers.Conv1D(1, 1, use_bias=False, kernel_initializer=keras.initializers.Constant(GAIN))
@@ -96,7 +96,7 @@ def read(path):
 
 
 def restore_into(folder, manifest, name="{}.flac", keep_delay=True):
-    """Restores by hand, as `restore` would: files of the lossy length, in the same sub-folders."""
+    """Writes restored files into the subfolders of their lossy files, like `restore`, with or without their delay."""
     for path in manifest.parent.glob("lossy/**/*.wav"):
         out = folder / path.relative_to(manifest.parent)
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -127,7 +127,7 @@ def test_figures_are_those_of_the_metrics(manifest, run_folder):
     assert change["snr"]["difference"] == pytest.approx(rows[1]["snr"]["mean"] - rows[0]["snr"]["mean"])
     ratio = rows[1]["lsd"]["mean"] / rows[0]["lsd"]["mean"]
     assert change["lsd"]["percent"] == pytest.approx(100 * ratio - 100)
-    # Scaling hurts SNR and cannot touch SI-SDR.
+    # A change of level lowers the SNR, but does not affect the SI-SDR.
     assert change["snr"]["difference"] < -0.1
     assert change["si_sdr"]["difference"] == pytest.approx(0.0, abs=1e-3)
 
@@ -205,7 +205,7 @@ def test_limit_reaches_the_table(manifest, run_folder):
     assert table.about["arguments"]["limit"] == 7000.0
     assert table.definitions[-1] == songs.limit_definition(7000.0)
     row = table.rows[2]
-    # No band of 24 a decade from 8 kHz up is left; below 7 kHz the model is a gain of 0.9.
+    # The compared bands begin at 8 kHz, so the limit leaves none. Below 7 kHz the model is a gain of 0.9.
     assert row["band_distance"] == {"mean": None, "std": None, "files": 0}
     assert row["snr"]["mean"] == pytest.approx(20.0, abs=1.0)
     assert row["lsd"]["mean"] == pytest.approx(-2 * np.log10(GAIN), abs=0.02)
@@ -225,13 +225,13 @@ def test_restored_files_give_what_the_model_gives(manifest, run_folder, tmp_path
         assert found_row["envelope_line"]["mean"] == pytest.approx(row["envelope_line"]["mean"], abs=0.1)
         if row["signal"] == "lossless":
             continue
-        # 24-bit rounding reaches -144 dB; LSD's floor is at -100 dB.
+        # The rounding noise of 24 bits lies at -144 dB, far below the floor of LSD at -100 dB.
         assert found_row["snr"]["mean"] == pytest.approx(row["snr"]["mean"], abs=1e-3)
         assert found_row["lsd"]["mean"] == pytest.approx(row["lsd"]["mean"], abs=1e-2)
 
 
 def test_jobs_do_not_matter(manifest, run_folder):
-    # In a process of its own: spawned workers import the main module again.
+    # A script in a process of its own is needed, because spawned workers import the main module again.
     code = "import sys; from keras_audiosr.stages.evaluate import evaluate\n"
     code += "if __name__ == '__main__': print(evaluate(sys.argv[1], sys.argv[2], jobs=2).to_json())"
     script = run_folder / "script.py"
@@ -351,7 +351,7 @@ def test_one_file_for_two_pairs_is_refused(manifest, tmp_path):
 
 @pytest.mark.parametrize("suffix", FORMATS)
 def test_all_that_restore_makes_can_be_evaluated(tmp_path, make_music, suffix):
-    """`restore --format wv` too: what restore may write is what evaluate looks for and reads."""
+    """`evaluate` finds and reads every format that `restore` can write."""
     audio = make_music(duration=0.5, channels=2)
     path = tmp_path / "restored" / f"song.restored{suffix}"
     path.parent.mkdir()
@@ -363,7 +363,7 @@ def test_all_that_restore_makes_can_be_evaluated(tmp_path, make_music, suffix):
     found = read_restored(path, pair, tmp_path)
     assert found.shape == audio.shape
     error = np.sqrt(np.mean((found - audio) ** 2) / np.mean(audio**2))
-    assert error < (0.2 if suffix == ".mp3" else 1e-6)  # 320 kbit/s; 24 bits
+    assert error < (0.2 if suffix == ".mp3" else 1e-6)  # MP3 has 320 kbit/s, the other formats 24 bits
 
 
 def test_wrong_length_is_refused_and_leaves_nothing(manifest, tmp_path):
@@ -443,7 +443,7 @@ def test_zimtohrli_orders_better_and_worse(make_music):
     ]
     assert scores[0] == pytest.approx(5.0)
     assert scores[0] > scores[1] + 0.2 > scores[2] + 0.4 > 1.4
-    # Ten seconds of silence more are a piece of their own, which does not count.
+    # Ten more seconds of silence form a piece of their own, and silent pieces do not count.
     silence = np.zeros((10 * SAMPLE_RATE, 2), np.float32)
     longer = [np.concatenate([audio[: 10 * SAMPLE_RATE], silence]) for audio in (lossless, lowpass(lossless, 3000))]
     shorter = [audio[: 10 * SAMPLE_RATE] for audio in longer]

@@ -1,4 +1,4 @@
-"""Export: what is written, what it says of itself, and what happens when it cannot be."""
+"""Tests `export`: the files that it writes, their metadata and model card, and its errors."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def test_everything_is_there_and_hashed():
     assert metadata["training"]["corpus_sha256"] == "c0ffee"
     assert metadata["training"]["best_epoch"] == {"val_loss": 1.0}
     assert max(metadata["worst_difference"].values()) < 1e-5
-    # Weights once, not twice: SavedModel about as large as the parameters.
+    # The SavedModel contains the weights only once, so it is about as large as the parameters.
     variables = metadata["files"]["1/variables/variables.data-00000-of-00001"]["bytes"]
     assert variables < 1.1 * 4 * metadata["parameters"]
 
@@ -119,7 +119,7 @@ def test_a_card_without_figures_and_licence_says_so():
 
 
 def test_a_model_of_ones_own_has_a_name_of_its_own(tmp_path, capsys):
-    """A run of a preset of the package must not become a model that is taken for the bundled one."""
+    """A model from a run of a preset of this package must not be mistaken for the bundled model."""
     (tmp_path / "my run").mkdir()
     run = write_run(tmp_path / "my run")
     write_records(run, "paired_resnet_lite_44k", 4096, {})
@@ -129,7 +129,7 @@ def test_a_model_of_ones_own_has_a_name_of_its_own(tmp_path, capsys):
     assert metadata["name"] == metadata["preset"]["name"] == target.name
     assert f"\n# {target.name}\n" in (target / "MODEL_CARD.md").read_text()
     assert load_runner(target).name == target.name
-    # By its name alone it is no model, and no preset's name finds it.
+    # The name alone does not find the model, because it is not the name of a preset.
     with pytest.raises(ArtifactError):
         load_runner(target.name)
     assert cli.main(["export", str(run), str(tmp_path / "models"), "--name", "mine"]) == 0
@@ -193,7 +193,7 @@ def test_an_exported_model_is_exported_again(tmp_path):
     assert len({card[card.index(start) : card.index(end)] for card in cards}) == 1
     assert "### Music\n\nBy somebody" in cards[1]
 
-    # Without its weights, or with others than it says, nothing can be made of it.
+    # An exported model whose weights are missing or damaged cannot be exported again.
     (first / "model.weights.h5").write_bytes(b"other weights")
     with pytest.raises(ArtifactError, match="SHA-256"):
         export(first, tmp_path / "third")
@@ -223,7 +223,7 @@ def test_a_model_that_does_not_convert_is_one_error(tmp_path):
     import keras
 
     run = shutil.copytree(tiny_run(), tmp_path / "run")
-    # A graph with a channel too many: built and saved happily, refused by the check of the exported network.
+    # This network expects two channels instead of one. Keras builds and saves it, but it cannot be exported.
     lossy = keras.Input((None, 2), name="lossy")
     keras.Model(lossy, keras.layers.Dense(1)(lossy)).save(run / "best.keras")
     with pytest.raises(ArtifactError, match="must convert") as caught:

@@ -1,4 +1,4 @@
-"""tools/fetch_music.py: what a package's own words allow is taken, and no more; cutoffs are those of what is there."""
+"""Tests that tools/fetch_music.py takes only files whose licences allow every use, and measures their cutoffs."""
 
 import shutil
 import subprocess
@@ -91,12 +91,12 @@ def test_a_steady_cutoff_is_found_to_a_band(cutoff):
 def test_a_full_band_has_no_cutoff():
     noise = 0.1 * np.random.default_rng(0).standard_normal((4 * RATE, 2)).astype(np.float32)
     assert measures.steady_cutoff(noise, RATE) == 22050.0
-    # Its second channel may be silent.
+    # The same holds if the second channel is silent.
     assert measures.steady_cutoff(noise * np.float32([1, 0]), RATE) == 22050.0
 
 
 def test_bands_that_are_dropped_for_moments_are_no_example():
-    """What the mean of the spectrum cannot tell."""
+    """Bands that are missing in some of the frames lower the steady cutoff, but not that of the mean spectrum."""
     audio = np.concatenate([lowpassed(15000.0, 3.0), lowpassed(20000.0, 5.0)])
     assert measures.cutoff(audio, RATE) > 19000.0
     assert abs(measures.steady_cutoff(audio, RATE) - 15000.0) <= 500.0

@@ -1,4 +1,4 @@
-"""Envelope line and crest error against SciPy, and on signals with a known answer."""
+"""Tests the envelope line and the crest error against SciPy, and on signals whose values are known."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ def noise(duration=6.0, channels=1, seed=0, sample_rate=SAMPLE_RATE):
 
 
 def pulses(frequency, sample_rate=SAMPLE_RATE, duration=6.0):
-    """Clicks through noise: what overlap-added frames of one phase sound like."""
+    """Returns noise with regular clicks. Overlapping frames that all have the same phase sound like this."""
     audio = noise(duration, sample_rate=sample_rate)
     audio[:: round(sample_rate / frequency)] += 2.0 * sample_rate / SAMPLE_RATE
     return audio
@@ -26,7 +26,7 @@ def band_of(audio, sample_rate=SAMPLE_RATE):
 
 
 def reference_line(audio):
-    """By SciPy: a recursive band-pass, its Hilbert transform, Welch's spectrum of each normalized segment."""
+    """Computes the envelope line with SciPy: recursive band-pass, Hilbert transform, Welch's method."""
     spectra = []
     for channel in np.abs(scipy.signal.hilbert(band_of(audio), axis=0)).T:
         for start in range(0, len(channel) - 16384 + 1, 8192):
@@ -50,14 +50,16 @@ def test_envelope_line_agrees_with_scipy(make_music, channels):
 
 def test_noise_has_no_line_and_a_pulse_train_has():
     assert envelope_line(noise(channels=2), SAMPLE_RATE) < 3.5
-    # Frames of 512 samples at 44.1 kHz: the fault of version 0.1.0.
+    # This is the rate of frames of 512 samples at 44.1 kHz, at which version 0.1.0 buzzed.
     assert envelope_line(pulses(86.13), SAMPLE_RATE) > 15.0
 
 
 @pytest.mark.parametrize("depth", [0.1, 0.2, 0.4])
 def test_line_of_modulated_noise_is_what_theory_says(depth):
-    # In bin 32 of the segment: the line has depth^2 N^2 / 16, with a Hann window; the noise around it 3 N / 8 of its
-    # density, which for a Rayleigh envelope is (4 / pi - 1) over 6 kHz, times the sample rate.
+    # The modulation lies in bin 32 of a segment of N samples. With a Hann window the power of the line is
+    # depth^2 N^2 / 16, and the power of the noise around it is 3 N / 8 times the density. The relative power of the
+    # noise in a Rayleigh envelope, 4 / pi - 1, is spread over 6 kHz, so the density is that power divided by 6,000 and
+    # multiplied by the sample rate.
     audio = noise(12.0)
     time = np.arange(len(audio)) / SAMPLE_RATE
     audio *= (1.0 + depth * np.sin(2 * np.pi * 32 * SAMPLE_RATE / 16384 * time))[:, None]
@@ -80,7 +82,7 @@ def test_level_does_not_matter_until_it_is_silent():
 
 def test_silent_parts_do_not_count():
     audio = np.concatenate([noise(), np.zeros((6 * SAMPLE_RATE, 1))])
-    # The two segments at the seam are part noise, part silence: a step, which is no line.
+    # The two segments at the seam contain a step from noise to silence, which must not count as a line.
     assert envelope_line(audio, SAMPLE_RATE) < 3.5
 
 
@@ -119,7 +121,7 @@ def test_crest_of_a_sine_and_of_a_copy():
     sine = np.sin(2 * np.pi * 16000 / SAMPLE_RATE * np.arange(len(true)))[:, None]
     assert crest_error(true, true, SAMPLE_RATE) == 0.0
     assert crest_error(true, 0.1 * true, SAMPLE_RATE) == pytest.approx(0.0, abs=1e-4)
-    # A sine's crest factor is 3.01 dB, here to the nearest sample of 2.8 a period.
+    # The crest factor of a sine is 3.01 dB. It is not met exactly here, because a period has only 2.8 samples.
     assert crest_error(sine, sine + 1e-9, SAMPLE_RATE) == pytest.approx(0.0, abs=1e-3)
     tone = np.sin(2 * np.pi * 15000 / SAMPLE_RATE * np.arange(len(true)))[:, None]
     assert crest_error(sine, tone, SAMPLE_RATE) == pytest.approx(0.0, abs=0.1)

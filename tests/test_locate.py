@@ -1,4 +1,4 @@
-"""`locate`: one answer to which model a name or a path is, whatever the verb."""
+"""Tests `locate`, and that a name or a path means the same model to every verb."""
 
 import contextlib
 import json
@@ -73,7 +73,7 @@ def test_music_is_no_model(tmp_path):
 
 @pytest.fixture
 def both(tmp_path, monkeypatch):
-    """A working directory with a folder of a preset's name, in which another model lies."""
+    """Copies another model to a folder with a preset's name, and changes to its parent folder. Returns the folder."""
     shutil.copytree(tiny_export(), tmp_path / LITE)
     monkeypatch.chdir(tmp_path)
     return tmp_path / LITE
@@ -83,7 +83,7 @@ def bare_name(name=LITE):
     return pytest.warns(AmbiguousNameWarning, match=rf"comes with the package; '{name}' is both; .*name it \./{name}$")
 
 
-# What each verb makes of a model: the name that its weights have in `metadata.json`.
+# For each verb, a function that opens a model and returns its name. `load_model` returns its number of parameters.
 VERBS = {
     "load_runner": lambda model: load_runner(model).name,
     "restore": lambda model: open_runner(locate(model), RunnerOptions()).name,
@@ -103,7 +103,7 @@ def test_a_bare_name_is_the_preset_to_every_verb(both, verb):
 @pytest.mark.parametrize("verb", ["load_runner", "restore", "play"])
 @pytest.mark.parametrize("spelt", [f"./{LITE}", f"{LITE}/", Path(LITE), None])
 def test_a_path_is_what_lies_there(both, verb, spelt):
-    # Nothing is said: warnings are errors in the tests.
+    # There must be no warning. The tests turn warnings into errors.
     assert VERBS[verb](both if spelt is None else spelt) == "tiny"
 
 
@@ -111,12 +111,12 @@ def test_load_model_takes_the_preset(both):
     lite = json.loads((bundled_folder(LITE) / "metadata.json").read_text())
     with bare_name():
         assert VERBS["load_model"](LITE) == lite["parameters"]
-    with pytest.raises(ArtifactError, match="names none"):  # the tiny export, which has no preset
+    with pytest.raises(ArtifactError, match="names none"):  # The tiny export has no architecture.
         VERBS["load_model"](f"./{LITE}")
 
 
 def test_export_and_serve_take_the_preset(both, tmp_path):
-    # Both come as far as to look into the model: lite has no SavedModel.
+    # The errors show which model each verb opened. For example, the bundled lite model has no SavedModel.
     with bare_name(), pytest.raises(ArtifactError, match=f"must have one SavedModel; .*{LITE} lists 0"):
         serve(tmp_path / "out", LITE)
     with pytest.raises(ArtifactError, match="--trust-saved-model"):
@@ -210,7 +210,7 @@ def test_weights_that_were_left_out_are_said(load, tmp_path, monkeypatch):
 
 @pytest.fixture
 def streams(tmp_path):
-    """An exported model with two steps and without `model.tflite`."""
+    """Returns an exported model with several steps and without `model.tflite`."""
     folder = shutil.copytree(tiny_streams(), tmp_path / "streams")
     metadata = json.loads((folder / "metadata.json").read_text())
     del metadata["files"]["model.tflite"]
@@ -227,7 +227,7 @@ def test_an_export_without_its_network_says_so(streams, capsys, make_music):
     soundfile.write(streams.parent / "a.wav", make_music(duration=0.1), 44100)
     assert cli.main(["restore", "--force", str(streams.parent / "a.wav"), "--model", str(streams)]) == 1
     assert str(streams / files[0]) in capsys.readouterr().err
-    # A player's folder is whole for `play`, and each of its files can be named.
+    # `play` accepts a folder that contains only steps, and every file in it can be named.
     runner, length = _load(streams)
     assert (type(runner), length) == (StreamingRunner, runner.step_length)
     assert isinstance(load_runner(streams / files[0]), StreamingRunner)
@@ -239,7 +239,7 @@ def test_the_only_network_needs_no_name():
 
 
 def test_songs_take_a_long_step_where_there_is_one(monkeypatch, make_music):
-    """It is faster than windows, which overlap, and gives the same samples."""
+    """A long step is faster than windows, which overlap, and it gives the same samples within 1e-5."""
     windows = load_runner(tiny_streams())
     assert type(windows) is LiteRTRunner
     monkeypatch.setattr("keras_audiosr.runners.load.SONG_STEP", 1024)

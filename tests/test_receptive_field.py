@@ -1,4 +1,4 @@
-"""The computed receptive field is the measured one: a sample is changed, and the output says what it reached."""
+"""Tests the computed receptive field against the measured one: which outputs a changed input sample reaches."""
 
 import keras
 import numpy as np
@@ -11,10 +11,10 @@ from keras_audiosr.streaming import ReceptiveField, receptive_field
 
 
 def alive(model):
-    """The model with weights through which every path can be seen.
+    """Sets weights with which every path affects the output. Returns the model, and whether it works on spectra.
 
-    Positive ones in networks at sample rate, whose answer to silence is then zero, so that the smallest effect is seen;
-    any in networks on spectra, which are shallow.
+    Networks at sample rate get positive weights and no biases. Their output for silence is then zero, so that even the
+    smallest effect is seen. Networks on spectra are shallow, so random weights are enough.
     """
     generator = np.random.default_rng(5)
     spectral = any("STFT" in type(layer).__name__ for layer in model.layers)
@@ -24,14 +24,17 @@ def alive(model):
         elif "bias" in variable.path or "beta" in variable.path:
             variable.assign(np.zeros(variable.shape))
         else:
-            # The root of the kernel: through fifty layers neither the centre overflows nor the edge vanishes.
+            # The root of the kernel size keeps the centre from overflowing and the edge from vanishing in fifty layers.
             *kernel, inputs, _ = variable.shape if len(variable.shape) > 1 else (1, 1)
             variable.assign(generator.uniform(0.5, 1.5, variable.shape) / (inputs * np.sqrt(np.prod(kernel))))
     return model, spectral
 
 
 def measured(model, field):
-    """`(before, after)`: how far from a changed sample the output changes, wherever in a hop it lies."""
+    """Returns `(before, after)`: how far before and after an output sample a changed input sample still affects it.
+
+    The changed sample is the first of a hop, and then the last.
+    """
     model, spectral = alive(model)
     hop = field.hop_length
     half = -(-(field.context + 2 * hop) // hop) * hop
@@ -52,14 +55,15 @@ def measured(model, field):
 @pytest.mark.parametrize("name", list_presets())
 def test_it_is_what_is_measured_of_every_preset(name):
     architecture, config = load_preset(name)["model"].values()
-    # With some initial weights a rectifier is closed at the edge of the field, where only one path leads.
+    # The seed is fixed, because only one path leads to the edge of the field, and with some weights a rectifier
+    # blocks it.
     keras.utils.set_random_seed(5)
     model = build_model(architecture, **config)
     field = receptive_field(model)
     before, after = measured(model, field)
     print(f"{name}: {field}, measured {before} and {after}")
-    # Never less, or windows would leave seams; and not needlessly more. The window of a Fourier transform falls to zero
-    # at both ends, and what lies under them is lost in rounding.
+    # If the computed field were too small, there would be seams between windows. It may be slightly too large, because
+    # the window of a Fourier transform falls to zero at both ends, where a change is lost in rounding.
     assert 0 <= field.before - before <= max(2, 3 * field.hop_length)
     assert 0 <= field.after - after <= max(2, 3 * field.hop_length)
 
@@ -67,7 +71,7 @@ def test_it_is_what_is_measured_of_every_preset(name):
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        # The context must follow the kernel: a preset once stated it, for a kernel of 3.
+        # The context depends on the kernel size. A preset once stated a context that was right only for a kernel of 3.
         ({"kernel_size": 3}, 8704),
         ({"kernel_size": 5}, 15360),
         ({"kernel_size": 5, "dilation_rates": [1, 1, 1, 1]}, 8192),

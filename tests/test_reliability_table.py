@@ -1,4 +1,4 @@
-"""docs/reliability.md names tests that exist, and tools that do."""
+"""Tests that docs/reliability.md names only tests and tools that exist."""
 
 import re
 from pathlib import Path
@@ -17,7 +17,7 @@ def rows() -> list[list[str]]:
 
 
 def named_tests(cell: str) -> list[tuple[str, str]]:
-    """`(file, test)` of each name; one that begins with :: is of the file before it."""
+    """Returns `(file, test)` for each name. A name that begins with `::` belongs to the file that was named before."""
     found, file = [], ""
     for given, test in re.findall(r"`(\w+\.py)?::(\w+)`", cell):
         file = given or file
@@ -49,7 +49,7 @@ def test_every_test_that_is_named_exists():
 
 @pytest.mark.parametrize("found", [[0.0, 1.1e-5], [0.0, np.nan], [np.inf, 0.0], [0.0], [[0.0, 0.0]]])
 def test_what_differs_does_not_agree(found, monkeypatch):
-    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # so that it is not among the worst
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # so that the summary omits these values
     agree(np.array([0.0, 0.9e-5]), np.zeros(2), 1e-5)
     with pytest.raises(AssertionError):
         agree(np.array(found), np.zeros(2), 1e-5)

@@ -1,4 +1,4 @@
-"""The listening page as a file: what is embedded, how it is aligned and levelled, its figures, its errors."""
+"""Tests `report`: the sound in the page, its alignment and levels, the figures, and the errors."""
 
 import base64
 import io
@@ -21,12 +21,12 @@ from keras_audiosr.sound.bandwidth import estimate_cutoff
 from keras_audiosr.stages.report import report
 
 CLIP = Path(__file__).parent / "data" / "loop_tabla"
-# A 16-bit step, and what dither adds to its half.
+# One step of 16-bit samples.
 STEP = 1 / 32768
 
 
 def embedded(page) -> dict[str, np.ndarray]:
-    """The page's signals as its player gets them."""
+    """Returns the signals in a page by name, as its player gets them."""
     text = Path(page).read_text("utf-8")
     names = [signal["name"] for signal in about(page)["signals"]]
     sounds = re.findall(r'<audio [^>]*src="data:audio/flac;base64,([^"]+)"', text)
@@ -41,7 +41,7 @@ def about(page) -> dict:
 
 @pytest.fixture
 def trio(tmp_path):
-    """A lossless and a lossy file, and one half way between them."""
+    """Returns the paths of a lossless file, a lossy file, and one whose samples are halfway between them."""
     lossless, rate = soundfile.read(f"{CLIP}.flac", dtype="float32", always_2d=True)
     lossy, _ = audio_files.read(f"{CLIP}.mp3")
     restored = tmp_path / "song.restored.flac"
@@ -61,7 +61,7 @@ def test_page_is_one_file_that_holds_the_sound(trio):
     sounds = embedded(made.path)
     assert list(sounds) == ["lossless", "lossy", "restored"]
     np.testing.assert_array_equal(sounds["lossless"], lossless)
-    # Rounding and TPDF dither: one and a half steps at most.
+    # Rounding and TPDF dither change a sample by at most one and a half steps.
     np.testing.assert_allclose(sounds["lossy"], lossy[: len(lossless)], atol=1.5 * STEP)
     assert (made.start, made.duration, made.sample_rate) == (0.0, len(lossless) / 44100, 44100)
 
@@ -88,7 +88,7 @@ def test_figures_are_those_of_evaluate(trio):
     text = made.path.read_text("utf-8")
     assert "Figures</h2>" in text
     assert f'<td>{before["snr"]:.2f}</td><td>{after["snr"]:.2f} <span class="change better">' in text
-    # Half of the error is gone: 6.02 dB.
+    # The restored file has half the error of the lossy one, so its SNR is 6.02 dB higher.
     assert after["snr"] - before["snr"] == pytest.approx(6.02, abs=0.05)
 
 
@@ -110,7 +110,7 @@ def test_several_restored_versions_are_numbered(trio, tmp_path, capsys):
     assert 'id="rating"' in text
     assert text.count('<span class="change better">') >= 3
 
-    # A rating test needs a reference, and three versions.
+    # A rating test needs a lossless reference and at least three versions.
     made = report(trio["lossy"], versions[:2], trio["lossless"], duration=1, overwrite=True)
     assert 'id="rating"' not in made.path.read_text("utf-8")
     arguments = ["report", str(trio["lossy"]), *map(str, versions), "--duration", "1", "--overwrite"]
@@ -141,7 +141,7 @@ def test_without_keras_the_page_says_what_is_missing(trio):
 
 
 def test_lag_of_the_lossy_file_is_taken_out(trio, tmp_path):
-    # As an MP3 without a LAME tag decodes; the restored file carries its lag on.
+    # An MP3 without a LAME tag is decoded with such a lag, and the file that is restored from it has the same lag.
     straight = embedded(report(**trio, out=tmp_path / "straight.html", start=1, duration=2).path)
     for name in ("lossy", "restored"):
         audio, rate = audio_files.read(trio[name])
@@ -162,7 +162,7 @@ def test_levels_are_matched_by_turning_down(trio, tmp_path):
     assert np.ptp(levels) < 0.01  # dB
     assert [signal["gain"] <= 1.0 for signal in signals] == [True] * 3
     assert signals[2]["gain"] == 1.0
-    # What is embedded keeps its own level; only the player turns it down.
+    # The embedded sound keeps its own level. Only the player turns it down.
     assert loudness(sounds["restored"], rate) == pytest.approx(loudness(audio, rate) - 12.04, abs=0.01)
 
 
@@ -200,7 +200,7 @@ def test_other_sample_rates_are_brought_to_the_originals(trio, tmp_path):
     made = report(trio["lossy"], tmp_path / "at48.flac", trio["lossless"])
     assert made.sample_rate == 44100
     assert "48 kHz resampled" in made.path.read_text("utf-8")
-    # As it was before it went there and back: 40 dB under the music at the least.
+    # After resampling to 48 kHz and back, the error must lie at least 40 dB below the music.
     before = audio_files.read(trio["restored"])[0]
     error = embedded(made.path)["restored"] - before
     assert np.square(error).mean() < 1e-4 * np.square(before).mean()
@@ -296,7 +296,7 @@ def test_the_gallery_is_whole_and_small():
         credit = re.search(r"<header>.*?</header>", (gallery / page).read_text("utf-8"), re.DOTALL)[0]
         assert re.search("CC0|CC BY|public domain|BSD-3-Clause", credit)
         assert len(embedded(gallery / page)) == 3
-        # The index plays the beginning of what the page plays, at the same level.
+        # The sound in the index is the beginning of the sound in the page, at the same level.
         audio = embedded(gallery / page)["restored"] * about(page := gallery / page)["signals"][2]["gain"]
         heard = soundfile.read(page.with_suffix(".restored.flac"), always_2d=True)[0]
         assert len(heard) == 3 * 44100

@@ -1,4 +1,4 @@
-"""Restore, interrupted and on long songs: no litter, the old output intact, flat memory."""
+"""Tests that an interrupted `restore` leaves only old outputs, and that its memory does not grow with the song."""
 
 import signal
 import subprocess
@@ -11,7 +11,7 @@ import soundfile
 from tiny_model import tiny_export
 
 SLOW = (
-    # A background job's children are born ignoring Ctrl-C.
+    # The children of a background job ignore SIGINT, so its handler is installed again.
     "import signal, sys, time; signal.signal(signal.SIGINT, signal.default_int_handler);"
     "from keras_audiosr import cli; from keras_audiosr.runners.litert import LiteRTRunner;"
     "LiteRTRunner.predict = lambda self, windows: time.sleep(0.02) or windows;"
@@ -41,7 +41,7 @@ def test_interrupted_leaves_no_litter(tmp_path, make_music, number, code, jobs):
 
 
 def test_memory_does_not_grow_with_the_song(tmp_path, make_music):
-    # Not ru_maxrss: across a fork it begins at the size of this very process.
+    # ru_maxrss cannot be used, because a forked child begins with the value of its parent, which is this process.
     code = (
         "import re, sys; from keras_audiosr import cli; assert cli.main(sys.argv[1:]) == 0;"
         "sys.exit(re.search('VmHWM:.*', open('/proc/self/status').read())[0].split()[1])"
@@ -53,5 +53,5 @@ def test_memory_does_not_grow_with_the_song(tmp_path, make_music):
         arguments = ["restore", "--overwrite", "--force", str(path), "--model", str(tiny_export())]
         done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
         peaks.append(int(done.stderr) / 1024)
-    # In MB; four minutes are 85 MB as float32.
+    # The unit is MB. Four minutes of stereo in float32 would need 85 MB.
     assert peaks[1] - peaks[0] < 8, peaks

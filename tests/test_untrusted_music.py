@@ -1,4 +1,4 @@
-"""Files that are named as music and are not: nothing is fetched, and no other file is read."""
+"""Tests that reading a playlist that is named like music, or a URL, fetches nothing and reads no other file."""
 
 import itertools
 import socket
@@ -26,7 +26,7 @@ SDP = "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio {p
 
 @pytest.fixture
 def listener():
-    """A port of this machine that counts who comes."""
+    """Yields a port of this machine, and the list of the connections that were made to it."""
     visitors = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -46,7 +46,7 @@ def listener():
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A folder to be in, with music that nobody named, in two containers."""
+    """Changes to a folder with a song in two containers, which playlists must not read. Returns the folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "secret.mp3").write_bytes(CLIP.read_bytes())
     assert run_ffmpeg("-i", "secret.mp3", "-t", "2", "-c", "copy", "-f", "mpegts", "secret.ts").returncode == 0
@@ -63,7 +63,7 @@ def test_the_listener_would_notice(listener):
     assert visitors
 
 
-# FFmpeg goes by content: the suffix is to make no difference.
+# FFmpeg detects a format by its content, so the suffix must make no difference.
 CASES = [
     *itertools.product([".mp3"], ["secret.mp3", "secret.ts", "absolute", "http", "concat:", "subfile"]),
     *itertools.product([".m3u8", ".flac", ".jpg", ""], ["secret.mp3", "http"]),
@@ -85,7 +85,7 @@ def test_a_playlist_named_as_music_reads_nothing(folder, listener, playlist, suf
     with pytest.raises(AudioFileError) as caught:
         headers.probe(song)
     assert "\n" not in str(caught.value)
-    # What another demuxer's opinion would be does not matter: no sample of the other file comes out.
+    # Decoding must fail too, even if the file is said to be an MP3. No sample of the other file may be returned.
     with pytest.raises(AudioFileError):
         audio_files.read(song)
     with pytest.raises(AudioFileError):
@@ -112,7 +112,7 @@ def test_verbs_say_so_in_one_line(folder, listener, capsys):
     ["http://127.0.0.1:{port}/song.mp3", "concat:secret.mp3|secret.mp3", "data:audio/mpeg;base64,AAAA", "pipe:0"],
 )
 def test_a_url_is_a_file_name(folder, listener, name, capsys):
-    """FFmpeg would open them. Here they are files that are not there, or URLs, which are refused."""
+    """FFmpeg would open these names. `restore` reports that such a file does not exist, or refuses a URL."""
     port, visitors = listener
     assert cli.main(["restore", name.format(port=port)]) == 1
     error = capsys.readouterr().err
@@ -122,7 +122,7 @@ def test_a_url_is_a_file_name(folder, listener, name, capsys):
 
 
 def test_a_file_may_be_named_as_a_url(folder):
-    """The other way round: a song of that name is read as the file it is."""
+    """A file whose name looks like a URL is read like any other file."""
     name = "concat:secret.mp3|a b%03d.mp3"
     (folder / name).write_bytes(CLIP.read_bytes())
     assert headers.probe(name).codec == "mp3"
@@ -133,7 +133,7 @@ def test_a_file_may_be_named_as_a_url(folder):
     "suffix", "mp3 aac m4a mp4 mkv webm ogg opus flac wav w64 aiff au caf wma wv tta ac3 mpg avi flv mov".split()
 )
 def test_music_is_still_read(folder, suffix):
-    """Every container that is allowed and that this FFmpeg writes; 2 s of it come out."""
+    """Two seconds of music, within 0.1 s, are read from every allowed container that this FFmpeg can write."""
     done = run_ffmpeg("-i", "secret.mp3", "-t", "2", "-ar", "48000", f"music.{suffix}")
     assert done.returncode == 0, done.stderr
     audio, rate = audio_files.read(f"music.{suffix}")

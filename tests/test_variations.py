@@ -1,4 +1,4 @@
-"""Excerpts to train on: never the same twice, aligned with their cutoffs, and as loud and as bright as records are."""
+"""Tests the excerpts for training: they differ, have the right cutoffs, and are as loud and bright as records."""
 
 import json
 import pickle
@@ -18,7 +18,7 @@ RATE = 44100
 
 
 def noise(seconds: float, cutoff: float | None, seed: int, channels: int = 2) -> np.ndarray:
-    """Noise that falls by 3 dB an octave, up to a cutoff."""
+    """Returns noise that falls by 3 dB an octave and ends at a cutoff."""
     rng = np.random.default_rng(seed)
     size = round(seconds * RATE)
     frequencies = np.fft.rfftfreq(size, 1 / RATE)
@@ -33,14 +33,18 @@ def noise(seconds: float, cutoff: float | None, seed: int, channels: int = 2) ->
 
 
 def album_names(split: str, count: int) -> list[str]:
-    """Names of albums that go to a split."""
+    """Returns names of albums that belong to a split."""
     names = [f"album-{number}" for number in range(200)]
     return [name for name, found in split_albums(names).items() if found == split][:count]
 
 
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory):
-    """Two lossless and two nearly lossless tracks, a voice, one of each for validation, and one for measuring."""
+    """Writes a catalog. Returns its path and the album of its track for validation.
+
+    For training it has a lossless track, two nearly lossless ones and a voice. The other tracks are one for validation,
+    one that is too short, and one for measuring.
+    """
     folder = tmp_path_factory.mktemp("catalog")
     train, held_out = sorted(album_names("train", 3)), album_names("validation", 1)[0]
     plan = [
@@ -67,7 +71,7 @@ def collection(catalog, tmp_path_factory):
 
 def test_gathers_what_is_for_training_and_splits_by_album(collection, catalog):
     assert {track.album for track in collection.of("validation")} == {catalog[1]}
-    # Neither what is for measuring nor what is too short.
+    # The track for measuring and the one that is too short are left out.
     assert len(collection.tracks) == 5
     assert [track.cutoff for track in collection.tracks if track.kind == "near"] == [16000.0, 16000.0]
     assert {track.cutoff for track in collection.tracks if track.kind != "near"} == {22050.0}
@@ -91,7 +95,7 @@ def test_each_excerpt_is_another_and_a_seed_gives_the_same(collection):
 
 
 def test_cutoffs_follow_speed_and_what_is_mixed_in(collection):
-    """Nothing under the cutoff that an excerpt is given was missing from the music it was made of."""
+    """Nothing is missing just below an excerpt's cutoff: the level falls by at most 8 dB over the last 3 kHz."""
     draw = Variations(collection, 2.5)
     rng = np.random.default_rng(3)
     cutoffs = []
@@ -117,7 +121,8 @@ def test_music_ends_at_the_cutoff_it_is_given_where_nothing_was_clipped(collecti
     for _ in range(12):
         pcm, cutoff = Variations(near, 3.0)(rng)
         off.append(estimate_cutoff(pcm / 32768.0, RATE) / cutoff)
-    # Clipping fills what lies above: at most of some. A second piece at another speed may reach higher.
+    # Only some excerpts must match, because clipping adds signal above the cutoff, and a second piece at another speed
+    # may reach higher.
     assert np.mean(np.abs(np.array(off) - 1.0) < 0.03) >= 0.4
 
 
@@ -154,9 +159,9 @@ def test_highs_are_tilted_up_on_the_whole_and_differ_in_width(collection):
         tilts.append(high - low - before[1] + before[0])
         highs = signal.sosfilt(filters[1], audio, axis=0)
         correlations.append(float(np.corrcoef(highs.T)[0, 1]))
-    # Every second excerpt, by 4 dB at 20 kHz on the average.
+    # Three of ten excerpts are tilted, by 4 dB at 20 kHz on average.
     assert 0.2 < np.mean(tilts) < 6.0
     assert np.std(tilts) > 2.0
-    # The source has none: 0.9 and more is what most songs have.
+    # The channels of the source are not correlated. The highs of most songs have a correlation of 0.9 or more.
     assert np.mean(np.array(correlations) > 0.8) > 0.2
     assert min(correlations) < 0.0
