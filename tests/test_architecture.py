@@ -177,3 +177,28 @@ def test_messages_say_received(path):
 
 def test_the_longest_test_files_exist():
     assert not [name for name in LONGEST if not (ROOT / "tests" / name).is_file()]
+
+
+def names_in(module):
+    """Returns the names that can be imported from a module of the package, without importing it."""
+    path = ROOT.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    names = {child.stem for child in path.glob("*")} if path.is_dir() else set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.alias):
+            names.add(node.asname or node.name)
+        elif isinstance(node, ast.Constant):
+            names.add(node.value)  # a name that is imported when it is first used
+    return names
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "tools").rglob("*.py")), ids=lambda path: path.name)
+def test_tools_import_what_is_there(path):
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "keras_audiosr":
+            missing = {alias.name for alias in node.names} - names_in(node.module)
+            assert not missing, f"{path} imports {missing} from {node.module}"

@@ -47,8 +47,11 @@ def run(*arguments, **options) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, **options)
 
 
-@pytest.mark.parametrize("suffix", FORMATS)
-@pytest.mark.parametrize("harm", ["flipped", "cut"])
+@pytest.mark.parametrize(
+    ("suffix", "harm"),
+    # Only the length of an MP3 is compared.
+    [(suffix, harm) for suffix in FORMATS for harm in ("flipped", "cut") if (suffix, harm) != ("mp3", "flipped")],
+)
 def test_what_the_disk_gives_back_wrong_is_no_output(song, tmp_path, monkeypatch, capsys, suffix, harm):
     # Simulates a faulty disk: the file changes after it was written and before it is read back.
     honest = song_module.require_written
@@ -66,8 +69,6 @@ def test_what_the_disk_gives_back_wrong_is_no_output(song, tmp_path, monkeypatch
     target = tmp_path / f"out.{suffix}"
     target.write_text("the old one")
     arguments = ["restore", str(song), "-o", str(target), "--model", str(tiny_export()), "--overwrite", "--force"]
-    if suffix == "mp3" and harm == "flipped":
-        return  # only the length of an MP3 is compared
     assert cli.main(arguments) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "what was written must be read" in said

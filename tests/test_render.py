@@ -161,7 +161,7 @@ def test_an_album_holds_all_of_a_composition(corpus):
 def test_an_excerpt_is_varied_and_fits(corpus):
     path = str(corpus / "midi/d_dm01.mid")
     first, second = (load_parts(path, 12.0, np.random.default_rng(seed)) for seed in (0, 1))
-    assert [part.role for part in first] == ["keys", "bass", "drums"] or len(first) == 3
+    assert sorted(part.role for part in first) == ["bass", "drums", "keys"]
     for part in first:
         assert part.notes[:, 0].min() >= 0
         # The score lasts 8 s at its own tempo, so it is repeated to fill 12 s.

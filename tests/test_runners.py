@@ -87,12 +87,12 @@ def test_one_thread_is_the_callers(make_music):
 
 def test_python_ends_only_when_no_window_is_being_computed():
     code = (
-        "import threading, time; from keras_audiosr.runners.litert import LiteRTRunner\n"
-        f"runner = LiteRTRunner({str(tiny_export())!r}, num_threads=2); network = runner._networks.free.get()\n"
+        "import functools, threading, time; from keras_audiosr.runners.litert import LiteRTRunner\n"
+        f"runner = LiteRTRunner({str(tiny_export())!r}, num_threads=2); free = runner._networks.free\n"
         "begun = threading.Semaphore(0)\n"
-        "def slow(lossy):\n"
+        "def slow(lossy, network):\n"
         "    begun.release(); time.sleep(0.5); print('done\\n', end='', flush=True); return network(lossy=lossy)\n"
-        "free = runner._networks.free; free.get(); free.put(slow); free.put(slow)\n"
+        "for network in (free.get(), free.get()): free.put(functools.partial(slow, network=network))\n"
         "import numpy as np; processor = runner.processor(1)\n"
         "threading.Thread(target=runner.run, args=(np.ones((20000, 1), np.float32),), daemon=True).start()\n"
         "begun.acquire(); begun.acquire(); raise KeyboardInterrupt"

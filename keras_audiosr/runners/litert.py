@@ -68,6 +68,8 @@ class NetworkPool:
         content: the file's bytes.
         count: number of interpreters. More calls wait until one of them is free.
         num_threads: CPU threads of each interpreter.
+        quiet: whether standard error is silenced while the first interpreter is opened. Interpreters of a file that has
+            been opened before print nothing, and can be opened while other threads print.
 
     Raises:
         ArtifactError: LiteRT cannot run the network.
@@ -77,8 +79,9 @@ class NetworkPool:
         free: the interpreters that are not in use.
     """
 
-    def __init__(self, path: Path, content: bytes, count: int = 1, num_threads: int = 1):
+    def __init__(self, path: Path, content: bytes, count: int = 1, num_threads: int = 1, quiet: bool = True):
         self._open = functools.partial(_open_network, path, content, num_threads)
+        self._quiet = quiet
         self.free: queue.SimpleQueue[_Network] = queue.SimpleQueue()
         self._count = 0
         self.grow(count)
@@ -86,7 +89,9 @@ class NetworkPool:
     def grow(self, count: int) -> None:
         """Opens more interpreters until there are `count` of them."""
         for _ in range(self._count, count):
-            network, self.shapes = self._open()
+            with _quiet_stderr() if self._quiet else contextlib.nullcontext():
+                network, self.shapes = self._open()
+            self._quiet = False
             self.free.put(network)
             self._count += 1
             # Python must not exit while a thread is still inside LiteRT, for example after an interrupt. Therefore it
@@ -119,9 +124,8 @@ def _open_network(path: Path, content: bytes, num_threads: int) -> tuple[_Networ
     from ai_edge_litert.interpreter import Interpreter  # imported here, because `--help` does not need it
 
     try:
-        with _quiet_stderr():
-            interpreter = Interpreter(model_content=content, num_threads=num_threads)
-            interpreter.allocate_tensors()
+        interpreter = Interpreter(model_content=content, num_threads=num_threads)
+        interpreter.allocate_tensors()
         (signature,) = interpreter.get_signature_list()
         runner = interpreter.get_signature_runner(signature)
         inputs, outputs = runner.get_input_details(), runner.get_output_details()

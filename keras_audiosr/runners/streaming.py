@@ -97,7 +97,7 @@ class StreamingRunner(Runner):
     def _pool(self, interpreters: int) -> NetworkPool:
         share = self._num_threads // interpreters
         if share not in self._pools:
-            self._pools[share] = self._open(num_threads=share)
+            self._pools[share] = self._open(num_threads=share, quiet=not self._pools)
         return self._pools[share]
 
     def step(

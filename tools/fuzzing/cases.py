@@ -66,7 +66,7 @@ def make_seeds(folder: Path, model: Path) -> None:
     rip(folder / "discs", folder / "shelf", include_probably_lossy=True)
     encode(folder / "shelf" / "tracks.jsonl", folder / "shelf", ["mp3@64k", "opus@48k", "vorbis@64k"])
     (folder / "preset.json").write_text(json.dumps(load_preset("paired_resnet_frame_1024_44k"), indent=1))
-    shutil.copytree(model, folder / "model", ignore=shutil.ignore_patterns("saved_model", "*.keras", "*.h5"))
+    shutil.copytree(model, folder / "model", ignore=shutil.ignore_patterns("1", "*.keras", "*.h5"))
 
 
 class Broken(Exception):  # noqa: N818 - this is a result, not an error of the program

@@ -14,7 +14,7 @@ import soxr
 from keras_audiosr.datasets.decode import decode_pair
 from keras_audiosr.files.audio_files import read, write
 from keras_audiosr.processes.ffmpeg import last_line, run_ffmpeg
-from keras_audiosr.shelf.file_locations import bring_in
+from keras_audiosr.processes.partial_files import link_or_copy
 from keras_audiosr.shelf.manifests import Pair, read_manifest, write_manifest
 from keras_audiosr.sound.bandwidth import estimate_cutoff
 
@@ -64,7 +64,7 @@ def low_rate_pairs(manifest: Path, factor: int, kind: str, out: Path) -> Path:
         lossless, sample_rate = read(manifest.parent / pair.lossless)
         lossy = Path(f"{kind}_{factor}", pair.album, Path(pair.lossless).stem + ".wav")
         write(out / lossy, interpolate(lossless, sample_rate, factor, kind), sample_rate, "FLOAT")
-        bring_in(manifest.parent / pair.lossless, out / pair.lossless)
+        link_or_copy(manifest.parent / pair.lossless, out / pair.lossless)
         codec = f"downsample@{sample_rate / factor / 1000:g}k"
         pairs.append(dataclasses.replace(pair, lossy=str(lossy), codec=codec, encoder=kind, delay=0, decoder="any"))
     write_manifest(made, pairs)
