@@ -54,12 +54,16 @@ def measured(model, field):
 
 @pytest.mark.parametrize("name", list_presets())
 def test_it_is_what_is_measured_of_every_preset(name):
-    architecture, config = load_preset(name)["model"].values()
+    preset = load_preset(name)
+    architecture, config = preset["model"].values()
     # The seed is fixed, because only one path leads to the edge of the field, and with some weights a rectifier
     # blocks it.
     keras.utils.set_random_seed(5)
     model = build_model(architecture, **config)
     field = receptive_field(model)
+    for lengths in (preset["data"]["window_length"], preset["export"]["window_length"]):
+        assert lengths % field.hop_length == 0
+    assert preset["export"]["window_length"] > 2 * field.context
     before, after = measured(model, field)
     print(f"{name}: {field}, measured {before} and {after}")
     # If the computed field were too small, there would be seams between windows. It may be slightly too large, because
