@@ -69,21 +69,22 @@ def by_ffmpeg(path) -> np.ndarray:
     return np.clip(scaled, -(1 << 23), (1 << 23) - 1).astype(int)
 
 
-def require_same(source, suffix: str, runner, tmp_path) -> None:
-    info = headers.probe(source)
-    (done,) = restore(source, tmp_path / f"out{suffix}", runner, strength=0.0, force=True, overwrite=True).restored
-    found = headers.probe(done.target)
-    assert np.array_equal(by_ffmpeg(done.target), by_ffmpeg(source))
-    usual = found.channels in layouts.USUAL and not layouts.speakers(info.channel_layout)
-    kept = usual or layouts.same_layout(found.channel_layout, info.channel_layout)
-    unsaid = found.channel_layout in ("", "unknown") and info.channel_layout in ("mono", "stereo")
-    assert kept or unsaid or [part.what for part in done.left_out] == ["channels"]
+def require_same(source, suffixes: list[str], runner, tmp_path) -> None:
+    info, expected = headers.probe(source), by_ffmpeg(source)
+    for suffix in suffixes:
+        (done,) = restore(source, tmp_path / f"out{suffix}", runner, strength=0.0, force=True, overwrite=True).restored
+        found = headers.probe(done.target)
+        assert np.array_equal(by_ffmpeg(done.target), expected)
+        usual = found.channels in layouts.USUAL and not layouts.speakers(info.channel_layout)
+        kept = usual or layouts.same_layout(found.channel_layout, info.channel_layout)
+        unsaid = found.channel_layout in ("", "unknown") and info.channel_layout in ("mono", "stereo")
+        assert kept or unsaid or [part.what for part in done.left_out] == ["channels"]
 
 
 @pytest.mark.parametrize(("layout", "codec"), REPORTED)
 def test_the_layouts_of_the_reports(tmp_path, runner, layout, codec):
     source = make(tmp_path / f"in.{CODECS[codec]}", layout, codec)
-    require_same(source, ".flac", runner, tmp_path)
+    require_same(source, [".flac"], runner, tmp_path)
     assert not restore(source, tmp_path / "b.flac", runner, strength=0.0, force=True).restored[0].left_out
 
 
@@ -100,7 +101,7 @@ def test_every_layout_is_decoded_as_it_is(tmp_path, layout):
     list(zip(LAYOUTS, itertools.cycle([".flac", ".wav", ".aiff", ".wv", ".m4a"]), strict=False)),
 )
 def test_each_layout_in_one_format(tmp_path, runner, layout, suffix):
-    require_same(make(tmp_path / "in.w64", layout, "pcm_s16le"), suffix, runner, tmp_path)
+    require_same(make(tmp_path / "in.w64", layout, "pcm_s16le"), [suffix], runner, tmp_path)
 
 
 @pytest.mark.slow
@@ -109,9 +110,10 @@ def test_every_layout_in_every_codec_to_every_format(tmp_path, runner, codec):
     tried = 0
     for layout in LAYOUTS:
         source = make(tmp_path / f"in.{CODECS[codec]}", layout, codec)
-        for suffix in (".flac", ".wav", ".aiff", ".m4a", ".wv") if source else ():
-            require_same(source, suffix, runner, tmp_path)
-            tried += 1
+        if source:
+            suffixes = [".flac", ".wav", ".aiff", ".m4a", ".wv"]
+            require_same(source, suffixes, runner, tmp_path)
+            tried += len(suffixes)
     assert tried >= 5 * 6
     print(f"{codec}: {tried} exact")
 

@@ -74,6 +74,7 @@ for leg in $legs; do
     "$python" -m ruff format --check .
     "$python" -m mypy
   fi
-  TF_CPP_MIN_LOG_LEVEL=3 "$python" -m pytest -n "$(nproc)" --dist loadfile --no-loadscope-reorder
+  # Tests often wait for processes that they start, so one more worker than cores keeps the cores busy.
+  TF_CPP_MIN_LOG_LEVEL=3 "$python" -m pytest -n "$(($(nproc) + 1))" --dist loadfile --no-loadscope-reorder
 done
 echo "All tests passed."

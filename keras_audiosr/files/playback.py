@@ -113,7 +113,7 @@ def open_sink(
         )
     held, _ = held_layout(target.suffix, info.channels, info.channel_layout)
     with atomic_output(target) as partial:
-        with open_writer(partial, info, None) as writer:
+        with open_writer(partial, info, None, target=target) as writer:
             yield writer.write
         tags = layout_tags(target.suffix, info.channels, held)
         if tags:

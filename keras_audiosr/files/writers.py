@@ -109,7 +109,9 @@ class Writer:
 
 
 @contextlib.contextmanager
-def open_writer(path: Path, info: AudioInfo, subtype: str | None, clamp: bool = True) -> Iterator[Writer]:
+def open_writer(
+    path: Path, info: AudioInfo, subtype: str | None, clamp: bool = True, target: Path | None = None
+) -> Iterator[Writer]:
     """Opens an output file. Its suffix determines the format, and `formats.held_layout` the channel layout.
 
     The layout of a FLAC is a tag (`formats.layout_tags`), which is written later together with the other tags.
@@ -119,6 +121,7 @@ def open_writer(path: Path, info: AudioInfo, subtype: str | None, clamp: bool = 
         info: sample rate, channels and layout of the music; its duration decides whether a WAV needs 64-bit lengths.
         subtype: `"PCM_16"`, `"PCM_24"`, `"FLOAT"`; `None` for 24 bits.
         clamp: whether floating-point samples are clamped to full scale. Integers always are.
+        target: the final path of the output, for messages; `path` if `None`.
 
     Raises:
         UsageError: the output format does not have this subtype.
@@ -128,7 +131,7 @@ def open_writer(path: Path, info: AudioInfo, subtype: str | None, clamp: bool = 
     wanted = sample_format(path.suffix, subtype)
     held, _ = held_layout(path.suffix, info.channels, info.channel_layout)
     if form.encoder:
-        with _ffmpeg_encoder(path, info, form, held) as sink:
+        with _ffmpeg_encoder(path, info, form, held, target or path) as sink:
             yield Writer(sink, 24)
         return
     container = form.container
@@ -144,7 +147,7 @@ def open_writer(path: Path, info: AudioInfo, subtype: str | None, clamp: bool = 
     except (ValueError, soundfile.LibsndfileError) as error:
         raise AudioFileError(
             f"the output format must allow the music's {info.channels} channels at {info.sample_rate} Hz;"
-            f" {container} {wanted}: {error}; try --format wav"
+            f" {target or path} in {container} {wanted}: {_reason(error)}; try --format wav"
         ) from error
     with file:
         yield Writer(file.write, BITS.get(wanted), clamp)
@@ -155,7 +158,7 @@ def open_writer(path: Path, info: AudioInfo, subtype: str | None, clamp: bool = 
 
 
 @contextlib.contextmanager
-def _ffmpeg_encoder(path: Path, info: AudioInfo, form: Format, held: str) -> Iterator:
+def _ffmpeg_encoder(path: Path, info: AudioInfo, form: Format, held: str, target: Path) -> Iterator:
     command = [find_binary("ffmpeg"), "-nostdin", "-hide_banner", "-v", "error", "-y"]
     mixed = info.channels > form.most_channels
     # Unless the channels are mixed down, FFmpeg is given the output's layout for them, so that it remixes nothing.
@@ -183,9 +186,14 @@ def _ffmpeg_encoder(path: Path, info: AudioInfo, form: Format, held: str) -> Ite
         if failed:
             log.seek(0)
             raise AudioFileError(
-                f"FFmpeg must be able to write {path.suffix}; {info.channels} channels at {info.sample_rate} Hz:"
-                f" {last_line(log.read())}; try --format flac"
+                f"FFmpeg must be able to write {path.suffix}; {target} with {info.channels} channels at"
+                f" {info.sample_rate} Hz: {last_line(log.read())}; try --format flac"
             )
+
+
+def _reason(error: Exception) -> str:
+    """Returns why libsndfile refused to open a file, without the path, which is that of a temporary file."""
+    return str(getattr(error, "error_string", error)).rstrip(".")
 
 
 @contextlib.contextmanager

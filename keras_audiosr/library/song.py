@@ -114,7 +114,7 @@ def restore_song(
     _refuse_left_out(left_out + left_behind(target.suffix, metadata), source, settings)
     try:
         with atomic_output(target, replace=settings.overwrite) as partial:
-            with open_writer(partial, output, settings.subtype, settings.clips(subtype) != "none") as writer:
+            with open_writer(partial, output, settings.subtype, settings.clips(subtype) != "none", target) as writer:
                 for block in blocks:
                     writer.write(block)
             cut = find_faults(source, info, length / info.sample_rate, complaints)
