@@ -57,8 +57,9 @@ fi
 
 for leg in $legs; do
   case "$leg" in
-    reference) reference_environment .venv-test ;;
-    newest) environment .venv-newest ".[train,test]" jax ;;
+    reference) reference_environment .venv-test; selection="" ;;
+    # The slow tests are about files and FFmpeg. They do not use TensorFlow, so they run in one environment only.
+    newest) environment .venv-newest ".[train,test]" jax; selection="not slow" ;;
     docs)
       if command -v npm >/dev/null; then tools/site.sh; else tools/docs.sh; fi
       # The first environment has the packages that control Chromium.
@@ -75,6 +76,7 @@ for leg in $legs; do
     "$python" -m mypy
   fi
   # Tests often wait for processes that they start, so one more worker than cores keeps the cores busy.
-  TF_CPP_MIN_LOG_LEVEL=3 "$python" -m pytest -n "$(($(nproc) + 1))" --dist loadfile --no-loadscope-reorder
+  TF_CPP_MIN_LOG_LEVEL=3 "$python" -m pytest -m "$selection" -n "$(($(nproc) + 1))" --dist loadfile \
+    --no-loadscope-reorder
 done
 echo "All tests passed."
