@@ -7,10 +7,10 @@ import soundfile
 
 # The files whose tests take longest, slowest first. They start first, so that no worker is idle at the end.
 LONGEST = (
-    "test_notebooks.py", "test_distribution.py", "test_train_faults.py", "test_study.py", "test_export.py",
-    "test_models_export.py", "test_layouts.py", "test_train.py", "test_train_sources.py", "test_serving.py",
-    "test_pipeline.py", "test_fuzz.py", "test_beam.py", "test_evaluate.py", "test_serve.py", "test_presets.py",
-    "test_serving_operation.py", "test_streaming.py", "test_streaming_layers.py", "test_mid_side.py",
+    "test_notebooks.py", "test_study.py", "test_distribution.py", "test_layouts.py", "test_export.py",
+    "test_models.py", "test_pipeline.py", "test_train_sources.py", "test_evaluate.py", "test_report_page.py",
+    "test_train_faults.py", "test_train.py", "test_streaming_layers.py", "test_beam.py", "test_models_export.py",
+    "test_round_trip.py", "test_receptive_field.py", "test_fuzz.py", "test_report.py", "test_data_service.py",
 )  # fmt: skip
 
 

@@ -65,7 +65,7 @@ def test_composed_and_decomposed_names_are_two_songs(song, tmp_path, capsys):
     for name in names:
         (tmp_path / name).write_bytes(song)
     if len(list(tmp_path.iterdir())) == 1:
-        pytest.skip("this file system takes them for one")
+        pytest.skip("this file system takes both names for the same one")
     assert restore(tmp_path, "-o", tmp_path / "out") == 0
     assert {path.name for path in (tmp_path / "out").iterdir()} == {name[:-4] + ".flac" for name in names}
 

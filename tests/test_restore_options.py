@@ -206,7 +206,7 @@ def test_quiet_and_verbose(music, tmp_path, capsys):
 def test_the_estimate_is_near_what_comes_out(tmp_path, make_music, suffix, subtype):
     form = FORMATS[suffix]
     if (subtype == "FLOAT" and not form.floating) or (subtype == "PCM_16" and form.encoder):
-        pytest.skip("not a subtype of this format")
+        pytest.skip("this format does not have this subtype")
     wanted = None if form.encoder else subtype
     soundfile.write(tmp_path / "a.wav", make_music(3.0), 44100)
     report = restore(tmp_path / "a.wav", tmp_path / f"b{suffix}", tiny_export(), subtype=wanted, force=True, rate=48000)

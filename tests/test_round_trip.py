@@ -192,7 +192,7 @@ def test_24_bits_reach_the_encoder(tmp_path):
 @pytest.mark.parametrize("codec", ["mp3@64k", "aac@64k", "vorbis@64k", "opus@48k", "lowpass@8k", "downsample@16k"])
 def test_very_short_files(tmp_path, codec, length):
     if length < 300 and codec[:4] in ("aac@", "opus"):
-        pytest.skip("FFmpeg decodes nothing from fewer than some 300 samples in these: see test_encode")
+        pytest.skip("FFmpeg decodes no samples from files of this codec with fewer than about 300 samples")
     audio = music(0.2, 44100, 2)[:length]
     soundfile.write(tmp_path / "short.flac", audio, 44100, subtype="PCM_16")
     path = tmp_path / f"twin.{CodecSpec.parse(codec).suffix}"

@@ -76,7 +76,7 @@ def test_a_whole_file_is_whole(dressed, name):
 @pytest.mark.parametrize("name", [name for name in DRESSES if name not in ("a.m4a", "a.ac3")])
 def test_a_cut_file_is_noticed(dressed, tmp_path, name, share):
     if share > 0.5 and name in ("a.mka", "a.wma"):
-        pytest.skip("what these declare holds to half a second")
+        pytest.skip("these formats declare a length that is exact only to half a second, which hides a small cut")
     content = (dressed / name).read_bytes()
     # Five bytes are added so that the cut is not between two frames, which is not detectable in an MP3 without a Xing
     # header.
@@ -90,7 +90,7 @@ def test_a_lost_tail_is_noticed(dressed, tmp_path, name, tail):
     content = (dressed / name).read_bytes()
     (tmp_path / name).write_bytes(content[:-tail])
     if tail == 7 and name in ("lame.mp3", "a.wav"):
-        pytest.skip("a frame more or less is the freedom of encoders, 64 bytes that of who writes headers")
+        pytest.skip("7 bytes cost at most one frame of an MP3 or 64 bytes of a WAV, and such differences are allowed")
     assert "may be cut short" in faults(tmp_path / name)
 
 

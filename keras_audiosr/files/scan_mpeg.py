@@ -192,7 +192,7 @@ def is_free_format(path: StrPath) -> bool:
 
 def turns_to_stereo(path: StrPath) -> bool:
     """Returns whether an MP3 has both frames with one channel and frames with two channels."""
-    with open(path, "rb", buffering=_CHUNK) as file:
+    with open(path, "rb") as file:
         walk = _Walk(file, False)
         walk.run()
     return walk.mono and walk.stereo
@@ -218,7 +218,7 @@ def scan_mpeg(path: StrPath, adts: bool = False) -> tuple[float, list[str]]:
         The duration in seconds of the complete frames (0.0 if there are none, as in free format), and the faults, as
         predicates of the file.
     """
-    with open(path, "rb", buffering=_CHUNK) as file:
+    with open(path, "rb") as file:
         walk = _Walk(file, adts)
         walk.run()
     if not walk.frames:

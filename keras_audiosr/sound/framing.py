@@ -88,8 +88,8 @@ class OverlapSave:
         window_length: samples per window.
         context: samples on each side that can influence an output sample.
         channels: number of audio channels.
-        in_flight: number of concurrent calls of `predict`. Above 1 they run in threads, so `predict` must
-            be thread-safe. The results are put back in order. This suits a `predict` that waits for a server or that
+        in_flight: number of concurrent calls of `predict`. Above 1 they run in threads, so `predict` must be
+            thread-safe. The results are put back in order. This suits a `predict` that waits for a server or that
             computes on several cores.
         pairs: indices of left and right channels, as for `mid_side.channel_pairs`.
 
